@@ -1,0 +1,63 @@
+//! What the kernel side must know about the running kernel: offsets and values, found by the agent
+//! in the kernel's BTF and handed down once, as a global, before the object is loaded.
+
+use crate::{pod, point::POINTS};
+
+/// Stands for a field that the running kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Offsets in bytes, unless said otherwise.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// `struct page.flags`.
+    pub page_flags: u32,
+    /// The word of `struct page` that is `compound_head` (5.4 to 6.19; 7.0 not read) or
+    /// `compound_info` (7.1) in a tail page and the `pgmap` pointer in the head page of device memory.
+    pub page_word: u32,
+    /// `sizeof(struct page)` in bytes.
+    pub page_size: u32,
+    /// `PAGE_SHIFT`, in bits.
+    pub page_shift: u32,
+    /// Where the zone number stands in `page.flags`, in bits; [`ABSENT`] if that cannot be told.
+    pub zone_shift: u32,
+    /// Mask of the zone number, after the shift.
+    pub zone_mask: u32,
+    /// The number of `ZONE_DEVICE`.
+    pub zone_device: u32,
+    /// Value of `FOLL_PIN`.
+    pub foll_pin: u32,
+    /// `struct dev_pagemap.vmemmap_shift`; [`ABSENT`] before 5.17 (c4386bd8ee3a), when every
+    /// pagemap had the geometry of a base page.
+    pub pgmap_shift: u32,
+    pub pgmap_type: u32,
+    pub pgmap_nr_range: u32,
+    pub pgmap_ranges: u32,
+    /// Number of parameters of the function that stands for each point: a fexit program finds the
+    /// return value behind them.
+    pub args: [u32; POINTS],
+    pub _pad: u32,
+}
+const _: () = assert!(size_of::<Layout>() == 4 * (12 + POINTS + 1));
+const _: () = assert!(size_of::<Layout>() % 8 == 0);
+pod!(Layout);
+
+impl Layout {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        page_flags: ABSENT,
+        page_word: ABSENT,
+        page_size: 0,
+        page_shift: 0,
+        zone_shift: ABSENT,
+        zone_mask: 0,
+        zone_device: 0,
+        foll_pin: 0,
+        pgmap_shift: ABSENT,
+        pgmap_type: ABSENT,
+        pgmap_nr_range: ABSENT,
+        pgmap_ranges: ABSENT,
+        args: [0; POINTS],
+        _pad: 0,
+    };
+}
