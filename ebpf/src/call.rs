@@ -1,0 +1,109 @@
+//! How a probe sees the call that it sits on, whatever it is attached by.
+//!
+//! [`Traced`] is a call seen by fentry or fexit: all arguments, at both ends. [`Probed`] is a call seen by a
+//! kprobe (arguments, no result) or by a kretprobe (result, no arguments).
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::pt_regs,
+    programs::{ProbeContext, RetProbeContext},
+};
+
+use crate::field::read;
+
+/// A call, at its entry or at its return.
+pub trait Call {
+    /// Argument `n`, where it can be seen here. At most the sixth (`n == 5`): further ones are on the stack.
+    fn arg(&self, n: usize) -> Option<u64>;
+    /// The result of a function with `args` parameters; only at its return.
+    fn ret(&self, args: u32) -> Option<u64>;
+    /// Where the call's stack frame lies: higher than that of any call nested in it, and the same at
+    /// entry and return, to within [`FRAME_SLACK`].
+    fn frame(&self) -> u64;
+}
+
+/// How far the frames of one call at entry and return may lie apart, in bytes: a kretprobe sees the stack
+/// pointer before or after the return address is popped, which differs by version (arch/x86/kernel/kprobes/core.c
+/// to 5.17, rethook.c since).
+pub const FRAME_SLACK: u64 = 16;
+
+/// By fentry or fexit: `ctx` is the array of arguments that the trampoline saved in its own stack frame; behind
+/// them, for fexit, is the result.
+pub struct Traced(pub *mut c_void);
+
+impl Call for Traced {
+    #[inline(always)]
+    fn arg(&self, n: usize) -> Option<u64> {
+        // By helper rather than directly: the verifier of 5.10 to 6.12 at least refuses to load an argument
+        // that is a pointer to a pointer ("arg type PTR is not a struct").
+        read(self.0 as u64 + 8 * n as u64)
+    }
+    #[inline(always)]
+    fn ret(&self, args: u32) -> Option<u64> {
+        read(self.0 as u64 + 8 * u64::from(args))
+    }
+    #[inline(always)]
+    fn frame(&self) -> u64 {
+        self.0 as u64
+    }
+}
+
+/// By kprobe (`RETURN` is false) or kretprobe (true): `ctx` is the registers.
+pub struct Probed<const RETURN: bool>(pub *mut c_void);
+
+impl<const RETURN: bool> Call for Probed<RETURN> {
+    #[inline(always)]
+    fn arg(&self, n: usize) -> Option<u64> {
+        if RETURN {
+            return None;
+        }
+        ProbeContext::new(self.0).arg(n)
+    }
+    #[inline(always)]
+    fn ret(&self, _args: u32) -> Option<u64> {
+        RETURN.then(|| RetProbeContext::new(self.0).ret())
+    }
+    #[inline(always)]
+    fn frame(&self) -> u64 {
+        let regs = self.0.cast::<pt_regs>();
+        // SAFETY: the context of a kprobe is the registers, which it may read.
+        #[cfg(bpf_target_arch = "x86_64")]
+        unsafe {
+            (*regs).rsp
+        }
+        // SAFETY: as above.
+        #[cfg(bpf_target_arch = "aarch64")]
+        unsafe {
+            (*regs.cast::<aya_ebpf::bindings::user_pt_regs>()).sp
+        }
+    }
+}
+
+/// Makes the programs of a point: `fentry_NAME` and `kprobe_NAME` around the body of its entry, `fexit_NAME`
+/// and `kretprobe_NAME` around that of its return. A body takes `&impl Call` and the number of the point.
+macro_rules! point {
+    ($name:ident, $point:ident, enter: $enter:path $(, exit: $exit:path)?) => {
+        $crate::call::program!("fentry", $name, $point, $enter, $crate::call::Traced);
+        $crate::call::program!("kprobe", $name, $point, $enter, $crate::call::Probed::<false>);
+        $(
+            $crate::call::program!("fexit", $name, $point, $exit, $crate::call::Traced);
+            $crate::call::program!("kretprobe", $name, $point, $exit, $crate::call::Probed::<true>);
+        )?
+    };
+}
+pub(crate) use point;
+
+macro_rules! program {
+    ($how:literal, $name:ident, $point:ident, $body:path, $call:expr) => {
+        const _: () = {
+            #[unsafe(export_name = concat!($how, "_", stringify!($name)))]
+            #[unsafe(link_section = $how)]
+            extern "C" fn program(ctx: *mut core::ffi::c_void) -> i32 {
+                $body(&$call(ctx), daxscope_common::point::$point);
+                0
+            }
+        };
+    };
+}
+pub(crate) use program;

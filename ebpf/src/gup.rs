@@ -1,0 +1,272 @@
+//! Room gup. Traces: every `pin_user_pages*` and `get_user_pages*`, `memfd_pin_folios`; `gup_put_folio` or what
+//! stands for it. Produces: calls, pages, errors and durations by entry point and geometry; pages unpinned.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{HashMap, PerCpuArray},
+};
+use daxscope_common::{
+    ERRNOS,
+    geometry::{SLOTS, UNKNOWN},
+    gup::{Gup, GupErrors},
+    lost,
+    point::{GET_USER_PAGES_UNLOCKED, GUP_ENTRIES, UNPIN_USER_PAGE, UNPIN_USER_PAGES},
+    span::{GUP_IN_FLIGHT, Span},
+};
+
+use crate::{
+    call::{Call, point},
+    field::read,
+    hist::{add, record},
+    layout::layout,
+    page,
+    span::{self, Return, Spans},
+};
+
+#[map]
+static GUP: PerCpuArray<Gup> = PerCpuArray::with_max_entries((GUP_ENTRIES * SLOTS) as u32, 0);
+#[map]
+static GUP_ERRORS: PerCpuArray<GupErrors> = PerCpuArray::with_max_entries(GUP_ENTRIES as u32, 0);
+/// Pages unpinned, by geometry.
+#[map]
+static GUP_UNPINNED: PerCpuArray<u64> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
+#[map]
+static GUP_SPANS: Spans = HashMap::with_max_entries(GUP_IN_FLIGHT, 0);
+
+// The number is the argument that holds the array of pages (mm/gup.c; the agent checks it against BTF).
+point!(pin_user_pages_fast, PIN_USER_PAGES_FAST, enter: enter::<3>, exit: exit_int::<3>);
+point!(pin_user_pages_fast_only, PIN_USER_PAGES_FAST_ONLY, enter: enter::<3>, exit: exit_int::<3>);
+point!(pin_user_pages, PIN_USER_PAGES, enter: enter::<3>, exit: exit_long::<3>);
+point!(pin_user_pages_remote, PIN_USER_PAGES_REMOTE, enter: enter::<4>, exit: exit_long::<4>);
+point!(pin_user_pages_unlocked, PIN_USER_PAGES_UNLOCKED, enter: enter::<2>, exit: exit_long::<2>);
+point!(pin_user_pages_locked, PIN_USER_PAGES_LOCKED, enter: enter::<3>, exit: exit_long::<3>);
+point!(memfd_pin_folios, MEMFD_PIN_FOLIOS, enter: enter::<3>, exit: exit_long::<3>);
+point!(get_user_pages_fast, GET_USER_PAGES_FAST, enter: enter::<3>, exit: exit_int::<3>);
+point!(get_user_pages_fast_only, GET_USER_PAGES_FAST_ONLY, enter: enter::<3>, exit: exit_int::<3>);
+point!(get_user_pages, GET_USER_PAGES, enter: enter::<3>, exit: exit_long::<3>);
+point!(get_user_pages_remote, GET_USER_PAGES_REMOTE, enter: enter::<4>, exit: exit_long::<4>);
+point!(get_user_pages_unlocked, GET_USER_PAGES_UNLOCKED, enter: enter::<2>, exit: exit_long::<2>);
+point!(get_user_pages_locked, GET_USER_PAGES_LOCKED, enter: enter::<3>, exit: exit_long::<3>);
+
+/// Lanes of [`GUP_SPANS`]: a thread has one request and one release in flight at most.
+const REQUEST: u32 = 0;
+const RELEASE: u32 = 1;
+
+/// The one entry point that others call: `get_user_pages_unlocked`, by the fast functions and by
+/// `pin_user_pages_unlocked`, up to 6.4 (mm/gup.c: `__gup_longterm_unlocked`).
+#[inline(always)]
+fn nestable(point: u32) -> bool {
+    point == GET_USER_PAGES_UNLOCKED
+}
+
+#[inline(always)]
+fn enter<const PAGES: usize>(call: &impl Call, point: u32) {
+    span::enter(&GUP_SPANS, REQUEST, nestable(point), call, Span {
+        frame: 0,
+        start: 0,
+        arg: call.arg(PAGES).unwrap_or(0),
+        point,
+        geometry: UNKNOWN,
+    });
+}
+
+/// The fast functions return `int`: the upper half of the register is undefined.
+#[inline(always)]
+fn exit_int<const PAGES: usize>(call: &impl Call, point: u32) {
+    exit::<PAGES>(call, point, |ret| i64::from(ret as i32));
+}
+
+#[inline(always)]
+fn exit_long<const PAGES: usize>(call: &impl Call, point: u32) {
+    exit::<PAGES>(call, point, |ret| ret as i64);
+}
+
+#[inline(always)]
+fn exit<const PAGES: usize>(call: &impl Call, point: u32, signed: impl Fn(u64) -> i64) {
+    let (pages, ns) = match span::exit(&GUP_SPANS, REQUEST, nestable(point), call, point) {
+        Return::Of(span, ns) => (span.arg, Some(ns)),
+        Return::Nested => return,
+        // Perhaps a request of its own, perhaps part of one that was not remembered either.
+        Return::Unmatched if nestable(point) => return crate::lost::count(lost::NESTING),
+        Return::Unmatched => (call.arg(PAGES).unwrap_or(0), None),
+    };
+    let Some(ret) = call.ret(layout!(args[point as usize])) else {
+        return;
+    };
+    let ret = signed(ret);
+    if ret < 0 {
+        count_error(point, ret.wrapping_neg() as u64);
+    }
+    // No array: the caller wants the pages faulted in, and gets no reference to them.
+    let got = if ret > 0 && pages != 0 { ret as u64 } else { 0 };
+    let geometry = if got == 0 { UNKNOWN } else { first_geometry(pages) };
+    if let Some(stats) = stats(point, geometry) {
+        // SAFETY: a value of a per-CPU array.
+        unsafe {
+            add(&raw mut (*stats).calls, 1);
+            if let Some(ns) = ns {
+                record(&raw mut (*stats).duration, ns);
+            }
+        }
+    }
+    if got > 0 {
+        count_pages(pages, got, geometry, |geometry, n| {
+            if let Some(stats) = stats(point, geometry) {
+                // SAFETY: a value of a per-CPU array.
+                unsafe { add(&raw mut (*stats).pages, n) };
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn stats(point: u32, geometry: u32) -> Option<*mut Gup> {
+    GUP.get_ptr_mut(point * SLOTS as u32 + geometry)
+}
+
+#[inline(always)]
+fn count_error(point: u32, errno: u64) {
+    if let Some(errors) = GUP_ERRORS.get_ptr_mut(point)
+        && (errno as usize) < ERRNOS
+    {
+        // SAFETY: a value of a per-CPU array, and in bounds.
+        unsafe { add((&raw mut (*errors).by_errno).cast::<u64>().add(errno as usize), 1) };
+    }
+}
+
+/// Geometry of the page that an element of an array of `struct page *` points to.
+#[inline(always)]
+fn geometry_at(pages: u64, index: u64) -> u32 {
+    match read::<u64>(pages + 8 * index) {
+        Some(page) => page::geometry(page),
+        None => {
+            crate::lost::count(lost::UNREADABLE);
+            UNKNOWN
+        }
+    }
+}
+
+#[inline(always)]
+fn first_geometry(pages: u64) -> u32 {
+    geometry_at(pages, 0)
+}
+
+/// Counts `n` pages by geometry. A request covers one range of addresses, nearly always of one mapping: if its
+/// last page is like its first, all are taken to be. If not, the seam is found by bisection.
+#[inline(always)]
+fn count_pages(pages: u64, n: u64, first: u32, count: impl Fn(u32, u64)) {
+    let last = if n == 1 { first } else { geometry_at(pages, n - 1) };
+    if last == first {
+        return count(first, n);
+    }
+    let seam = seam(pages, n, first);
+    count(first, seam);
+    count(last, n - seam);
+}
+
+/// The index of the first page that is not like page 0, where page `n - 1` is known not to be.
+#[inline(never)]
+fn seam(pages: u64, n: u64, first: u32) -> u64 {
+    let (mut like, mut unlike) = (0, n - 1);
+    // 2^32 pages are 16 TiB, and the count is an int or bounded by memory.
+    for _ in 0..32 {
+        if unlike - like <= 1 {
+            break;
+        }
+        let middle = like + (unlike - like) / 2;
+        if geometry_at(pages, middle) == first {
+            like = middle;
+        } else {
+            unlike = middle;
+        }
+    }
+    unlike
+}
+
+point!(gup_put, GUP_PUT, enter: enter_put);
+
+/// `void gup_put_folio(struct folio *folio, int refs, unsigned int flags)` since 5.19; before,
+/// `put_compound_head(struct page *page, int refs, unsigned int flags)`; mm/gup.c.
+#[inline(always)]
+fn enter_put(call: &impl Call, _point: u32) {
+    let (Some(folio), Some(refs), Some(flags)) = (call.arg(0), call.arg(1), call.arg(2)) else {
+        return;
+    };
+    if flags as u32 & layout!(foll_pin) != 0 {
+        count_unpinned(page::geometry(folio), u64::from(refs as u32));
+    }
+}
+
+#[inline(always)]
+fn count_unpinned(geometry: u32, pages: u64) {
+    if let Some(unpinned) = GUP_UNPINNED.get_ptr_mut(geometry) {
+        // SAFETY: a value of a per-CPU array.
+        unsafe { add(unpinned, pages) };
+    }
+}
+
+// Where neither of those can be traced: all exported functions that give pins back, which call each other.
+point!(unpin_user_page, UNPIN_USER_PAGE, enter: enter_unpin_one, exit: exit_unpin);
+point!(unpin_user_pages, UNPIN_USER_PAGES, enter: enter_unpin_array, exit: exit_unpin);
+point!(unpin_user_pages_dirty_lock, UNPIN_USER_PAGES_DIRTY_LOCK, enter: enter_unpin_array, exit: exit_unpin);
+point!(unpin_user_page_range_dirty_lock, UNPIN_USER_PAGE_RANGE_DIRTY_LOCK, enter: enter_unpin_range, exit: exit_unpin);
+point!(unpin_user_folio, UNPIN_USER_FOLIO, enter: enter_unpin_range, exit: exit_unpin);
+point!(unpin_folio, UNPIN_FOLIO, enter: enter_unpin_one, exit: exit_unpin);
+point!(unpin_folios, UNPIN_FOLIOS, enter: enter_unpin_array, exit: exit_unpin);
+
+/// Remembers a release, and says whether it is one of its own: not made from inside another.
+#[inline(always)]
+fn outermost(call: &impl Call, point: u32) -> bool {
+    let nestable = unpin_nestable(point);
+    span::enter(&GUP_SPANS, RELEASE, nestable, call, Span {
+        frame: 0,
+        start: 0,
+        arg: 0,
+        point,
+        geometry: UNKNOWN,
+    })
+}
+
+/// The two that others call: `unpin_user_pages_dirty_lock` both (the second until 5.14), and
+/// `unpin_user_pages` the first (until 5.14); mm/gup.c.
+#[inline(always)]
+fn unpin_nestable(point: u32) -> bool {
+    point == UNPIN_USER_PAGE || point == UNPIN_USER_PAGES
+}
+
+/// `(struct page *page)`, `(struct folio *folio)`
+#[inline(always)]
+fn enter_unpin_one(call: &impl Call, point: u32) {
+    if outermost(call, point)
+        && let Some(page) = call.arg(0)
+    {
+        count_unpinned(page::geometry(page), 1);
+    }
+}
+
+/// `(struct page *page, unsigned long npages, …)`, `(struct folio *folio, unsigned long npages)`
+#[inline(always)]
+fn enter_unpin_range(call: &impl Call, point: u32) {
+    if outermost(call, point)
+        && let (Some(page), Some(n)) = (call.arg(0), call.arg(1))
+    {
+        count_unpinned(page::geometry(page), n);
+    }
+}
+
+/// `(struct page **pages, unsigned long npages, …)`, `(struct folio **folios, unsigned long nfolios)`
+#[inline(always)]
+fn enter_unpin_array(call: &impl Call, point: u32) {
+    if outermost(call, point)
+        && let (Some(pages), Some(n)) = (call.arg(0), call.arg(1))
+        // "If this WARN_ON() hits, then the system *might* be leaking pages": a negative count is ignored.
+        && n as i64 > 0
+    {
+        count_pages(pages, n, first_geometry(pages), count_unpinned);
+    }
+}
+
+#[inline(always)]
+fn exit_unpin(call: &impl Call, point: u32) {
+    let _ = span::exit(&GUP_SPANS, RELEASE, unpin_nestable(point), call, point);
+}

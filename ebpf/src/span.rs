@@ -1,0 +1,80 @@
+//! Pairing the entry of a call with its return.
+//!
+//! Calls are kept by thread. What could go wrong is told apart by the stack frame: a call nested in another
+//! lies below it; a call at or above the remembered one proves that the remembered one's return was missed.
+
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    maps::HashMap,
+};
+use daxscope_common::{lost, span::Span};
+
+use crate::call::{Call, FRAME_SLACK};
+
+/// Calls in flight of one room, by [`key`].
+pub type Spans = HashMap<u64, Span>;
+
+/// The current thread, and a number that keeps apart what may nest on purpose.
+#[inline(always)]
+pub fn key(lane: u32) -> u64 {
+    (bpf_get_current_pid_tgid() & 0xffff_ffff) | u64::from(lane) << 32
+}
+
+/// What the return of a call is.
+pub enum Return {
+    /// The end of a remembered call, with its duration in nanoseconds.
+    Of(Span, u64),
+    /// The end of a call nested in the remembered one: not a request of its own.
+    Nested,
+    /// The end of a call whose beginning was not seen.
+    Unmatched,
+}
+
+/// Remembers a call. With `nestable`, a call made from inside another of the lane is left to that one; returns
+/// whether it was not.
+#[inline(always)]
+pub fn enter(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, new: Span) -> bool {
+    let key = key(lane);
+    let frame = call.frame();
+    // SAFETY: an entry is written and removed by its own thread only.
+    if let Some(open) = unsafe { spans.get(key) } {
+        // Equal frames: the outer function reached the inner by a tail call, which leaves it no frame.
+        if nestable && open.point != new.point && open.frame >= frame {
+            return false;
+        }
+        crate::lost::count(lost::MISSED_RETURN);
+    }
+    let span = Span {
+        frame,
+        // SAFETY: no arguments.
+        start: unsafe { bpf_ktime_get_ns() },
+        ..new
+    };
+    if spans.insert(key, span, 0).is_err() {
+        crate::lost::count(lost::START);
+    }
+    true
+}
+
+/// Ends a call, and forgets it.
+#[inline(always)]
+pub fn exit(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, point: u32) -> Return {
+    // SAFETY: no arguments. Taken first, so that our own work is not measured.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let key = key(lane);
+    let frame = call.frame();
+    // SAFETY: as in `enter`.
+    let Some(&span) = (unsafe { spans.get(key) }) else {
+        crate::lost::count(lost::UNMATCHED_RETURN);
+        return Return::Unmatched;
+    };
+    if span.point == point && frame.wrapping_sub(span.frame) <= FRAME_SLACK {
+        let _ = spans.remove(key);
+        return Return::Of(span, now.saturating_sub(span.start));
+    }
+    if nestable && span.frame.wrapping_add(FRAME_SLACK) >= frame {
+        return Return::Nested;
+    }
+    crate::lost::count(lost::UNMATCHED_RETURN);
+    Return::Unmatched
+}
