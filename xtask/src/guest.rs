@@ -1,0 +1,39 @@
+//! What runs inside a guest: pins, regions and the proof of the agent against figures that are not its own.
+//!
+//! The kernel keeps its own account of what the agent measures (`/proc/vmstat`, kprobe hit counters, sysfs,
+//! `/proc/iomem`). The checks cause a known amount of work, read both, and compare to the page.
+
+mod agent;
+mod checks;
+mod demo;
+mod oracle;
+mod pin;
+mod region;
+mod report;
+mod scrape;
+
+use clap::Subcommand;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Prove every figure of the agent on this kernel, one line per check
+    Checks(checks::Args),
+    /// Make three regions, pin from each, and leave the agent serving
+    Demo,
+    /// Pin pages by one system call and print what the kernel says happened
+    Pin(pin::command::Args),
+}
+
+pub fn main(args: Args) -> anyhow::Result<()> {
+    match args.verb {
+        Verb::Checks(args) => checks::main(&args),
+        Verb::Demo => demo::main(),
+        Verb::Pin(args) => pin::command::main(&args),
+    }
+}

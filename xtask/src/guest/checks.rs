@@ -1,0 +1,110 @@
+//! The proof: known work, the kernel's account of it, the agent's account of it, compared to the page.
+
+mod errors;
+mod exposition;
+mod pins;
+mod regions;
+mod stage;
+mod stop;
+mod verdict;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result};
+
+use super::agent::Agent;
+use super::oracle::{self, Hits};
+use super::report::{Figures, Report};
+use stage::Stage;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// An eighth of the pages: while working on the checks
+    #[arg(long)]
+    quick: bool,
+}
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9954);
+
+/// How much of the proof one mechanism gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Full,
+    /// One region and one kind of pin: enough to see that the default picks probes that count.
+    Brief,
+}
+
+const MECHANISMS: [(&str, Scope); 3] = [
+    ("auto", Scope::Brief),
+    ("fentry", Scope::Full),
+    ("kprobe", Scope::Full),
+];
+
+pub fn main(args: &Args) -> Result<()> {
+    let mut report = Report::new();
+    for (mechanism, _) in MECHANISMS {
+        verdict::check(&mut report, mechanism);
+    }
+    stop::refusals(&mut report, LISTEN);
+
+    // The oracle's probes stay for the whole run: each registration costs the emulated guest seconds.
+    let gup = oracle::GUP.iter().map(|(symbol, ..)| *symbol);
+    let hits = Hits::watch(oracle::MEMREMAP.iter().copied().chain(gup))?;
+    for (mechanism, scope) in MECHANISMS {
+        prove(&mut report, &hits, mechanism, scope, args.quick);
+    }
+    drop(hits);
+    stop::killed(&mut report, LISTEN);
+    report.finish();
+    Ok(())
+}
+
+/// Everything that one running agent is compared in.
+fn prove(report: &mut Report, hits: &Hits, mechanism: &str, scope: Scope, quick: bool) {
+    let mut running = None;
+    let before = stop::Leftovers::read();
+    report.check(&format!("run/{mechanism}-starts"), |figures| {
+        let agent = Agent::start(mechanism, LISTEN)?;
+        exposition::probes(&agent.scrape()?, figures)?;
+        running = Some(agent);
+        Ok(())
+    });
+    let Some(agent) = running else { return };
+    let stage = Stage::new(mechanism, &agent, hits, scope, quick);
+    let devices = regions::created(report, &stage);
+    pins::all(report, &stage, &devices);
+    errors::all(report, &stage);
+    regions::destroyed(report, &stage, devices);
+    regions::on_device(report, &stage);
+    exposition::scrape(report, &stage);
+    if scope == Scope::Full {
+        let nonce = report.nonce().to_owned();
+        report.check(&format!("run/{mechanism}-scrape-for-promtool"), |figures| {
+            hand_over(&agent.scrape()?.text, &nonce, figures)
+        });
+    }
+    stop::terminated(report, mechanism, agent, &before);
+}
+
+/// The host reads this one and gives what comes to promtool.
+const SECOND_CONSOLE: &str = "/dev/ttyS1";
+
+fn hand_over(scrape: &str, nonce: &str, figures: &mut Figures) -> Result<()> {
+    let mut console = match OpenOptions::new().write(true).open(SECOND_CONSOLE) {
+        Ok(console) => console,
+        Err(error) => {
+            figures.skip(format!(
+                "{SECOND_CONSOLE}: {error}: this guest has no second serial port"
+            ));
+            return Ok(());
+        }
+    };
+    let text = format!("DAXSCOPE-SCRAPE-BEGIN {nonce}\n{scrape}DAXSCOPE-SCRAPE-END {nonce}\n");
+    console
+        .write_all(text.as_bytes())
+        .with_context(|| format!("cannot write to {SECOND_CONSOLE}"))?;
+    figures.note(format!("{} bytes on {SECOND_CONSOLE}", scrape.len()));
+    Ok(())
+}

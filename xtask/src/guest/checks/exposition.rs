@@ -1,0 +1,88 @@
+//! The exposition itself: which probes it says are attached, and whether its text is sound.
+
+use anyhow::Result;
+
+use super::stage::Stage;
+use crate::guest::oracle;
+use crate::guest::report::{Figures, Report};
+use crate::guest::scrape::{self, Scrape};
+
+/// Every metric of issue 2, section 2.
+const METRICS: &[&str] = &[
+    "daxscope_build_info",
+    "daxscope_probe_attached",
+    "daxscope_pagemaps",
+    "daxscope_struct_pages",
+    "daxscope_memremap_calls_total",
+    "daxscope_memremap_duration_seconds",
+    "daxscope_memmap_init_duration_seconds",
+    "daxscope_memmap_init_struct_pages_total",
+    "daxscope_vmemmap_populate_duration_seconds",
+    "daxscope_vmemmap_populate_struct_pages_total",
+    "daxscope_gup_calls_total",
+    "daxscope_gup_pages_total",
+    "daxscope_gup_duration_seconds",
+    "daxscope_gup_errors_total",
+    "daxscope_unpinned_pages_total",
+];
+
+/// A probe is attached to a function that can be traced, or gives its reason.
+pub fn probes(scrape: &Scrape, figures: &mut Figures) -> Result<()> {
+    let traceable = oracle::traceable()?;
+    let mut attached = 0;
+    for (labels, value) in scrape.series("daxscope_probe_attached", &[]) {
+        let label = |key: &str| labels.get(key).map_or("", String::as_str);
+        let (probe, symbol, reason) = (label("probe"), label("symbol"), label("reason"));
+        if value > 0.0 {
+            attached += 1;
+            figures.holds_quietly(
+                &format!("{probe} sits on {symbol:?}, which is traceable"),
+                traceable.contains(symbol),
+            );
+            figures.holds_quietly(
+                &format!("{probe} is attached, its reason {reason:?} is empty"),
+                reason.is_empty(),
+            );
+        } else {
+            figures.holds(
+                &format!("{probe} is not attached: {reason:?}"),
+                !reason.is_empty(),
+            );
+        }
+    }
+    figures.holds(&format!("{attached} probes attached"), attached > 0);
+    Ok(())
+}
+
+/// After all the work: every metric is described and has samples, histograms add up, no address leaks.
+pub fn scrape(report: &mut Report, stage: &Stage) {
+    report.check(&format!("run/{}-exposition", stage.mechanism), |figures| {
+        let scrape = stage.agent.scrape()?;
+        for name in METRICS {
+            let described = ["# HELP", "# TYPE"].iter().all(|word| {
+                let line = format!("{word} {name} ");
+                scrape.text.lines().any(|found| found.starts_with(&line))
+            });
+            figures.holds_quietly(&format!("{name} has HELP and TYPE"), described);
+        }
+        let faults = scrape.histogram_faults();
+        figures.holds(&format!("histogram faults: {faults:?}"), faults.is_empty());
+        figures.holds(
+            "no kernel address in the text",
+            !scrape.text.contains("ffff8") && !scrape.text.contains("0xffff"),
+        );
+        for path in ["/healthz", "/"] {
+            let body = scrape::get(stage.agent.address, path)?;
+            figures.holds(
+                &format!("{path} answers {} bytes", body.len()),
+                !body.is_empty(),
+            );
+        }
+        let stray = scrape::get(stage.agent.address, "/no-such-page");
+        figures.holds(
+            "/no-such-page is not found",
+            stray.is_err_and(|error| format!("{error:#}").contains("404")),
+        );
+        Ok(())
+    });
+}

@@ -1,0 +1,278 @@
+//! Pins by each system call from each kind of memory, counted by the driver, the kernel and the agent.
+
+use anyhow::{Context, Result};
+
+use super::Scope;
+use super::stage::{Change, Stage};
+use crate::guest::oracle::GUP;
+use crate::guest::pin::{self, By, Memory, Plan, threads};
+use crate::guest::region::Device;
+use crate::guest::report::{Figures, Report};
+
+/// Pages by `process_vm_readv` from one kind of memory; there are four kinds, so a million in all.
+const REMOTE_PAGES: u64 = 1 << 18;
+
+/// Memory to pin from, with the label its pages must get.
+struct Source {
+    name: &'static str,
+    label: &'static str,
+    memory: Memory,
+    is_device: bool,
+}
+
+pub fn all(report: &mut Report, stage: &Stage, devices: &[Device]) {
+    let mut remote_pages = 0;
+    for origin in std::iter::once(None).chain(devices.iter().map(Some)) {
+        let name = origin.map_or("system", |device| device.asked.name);
+        for by in By::ALL {
+            if stage.scope == Scope::Brief && by != By::ProcessVmReadv {
+                continue;
+            }
+            report.check(
+                &format!("pins/{}-{}-{name}", stage.mechanism, by.name()),
+                |figures| {
+                    let source = Source::of(origin)?;
+                    let pages = counted(figures, stage, by, &source)?;
+                    remote_pages += if by == By::ProcessVmReadv { pages } else { 0 };
+                    Ok(())
+                },
+            );
+        }
+    }
+    if stage.scope == Scope::Full {
+        report.check(&format!("pins/{}-nested", stage.mechanism), |figures| {
+            nested(figures, stage)
+        });
+        if !stage.quick {
+            report.check(&format!("pins/{}-million", stage.mechanism), |figures| {
+                figures.holds(
+                    &format!("{remote_pages} pages by process_vm_readv"),
+                    remote_pages >= 1_000_000,
+                );
+                Ok(())
+            });
+        }
+    }
+}
+
+impl Source {
+    fn of(device: Option<&Device>) -> Result<Source> {
+        let pages = threads() * 1024;
+        Ok(match device {
+            None => Source {
+                name: "system",
+                label: "system",
+                memory: Memory::anonymous(pages)?,
+                is_device: false,
+            },
+            Some(device) => Source {
+                name: device.asked.name,
+                label: device.geometry()?.name,
+                memory: Memory::device(&device.path, device.asked.bytes, pages)?,
+                is_device: true,
+            },
+        })
+    }
+}
+
+/// Requests of the largest size, of odd ones, and of a single page.
+fn plans(by: By, quick: bool) -> Vec<Plan> {
+    let part = |pages: u64| if quick { pages / 8 } else { pages };
+    let of = |pages, per_call| Plan::of_pages(by, part(pages), per_call, threads());
+    match by {
+        By::ProcessVmReadv => vec![
+            of(REMOTE_PAGES, 1024),
+            of(16_000, 16),
+            of(14_000, 7),
+            of(4_000, 1),
+        ],
+        By::IoUring => vec![of(32_768, 1024), of(280, 7), of(32, 1)],
+        By::ODirect => vec![of(32_768, 256), of(5_000, 5), of(1_000, 1)],
+        By::Vmsplice => vec![of(32_000, 16), of(6_000, 3), of(2_000, 1)],
+    }
+}
+
+/// One system call from one kind of memory. Returns the pages that were pinned.
+fn counted(figures: &mut Figures, stage: &Stage, by: By, source: &Source) -> Result<u64> {
+    if by == By::IoUring {
+        let refused = pin::register_errno(source.memory.at(0), crate::guest::region::PAGE)?;
+        if let Some(errno) = refused {
+            return refused_register(figures, stage, source, errno).map(|()| 0);
+        }
+    }
+    let (done, before, after) =
+        pin::run(&plans(by, stage.quick), &source.memory, || stage.moment())?;
+    let change = Change::between(&before, &after);
+
+    let (symbol, how, entry) = landed(by, &change)?;
+    figures.note(format!(
+        "{} in {:.1} s by {} threads",
+        by.name(),
+        done.took.as_secs_f64(),
+        threads()
+    ));
+    figures.equal(
+        &format!("{symbol} calls by the kernel"),
+        done.calls,
+        change.hits(symbol),
+    );
+    if change.watched(symbol, figures) {
+        let labels = [("how", how), ("entry", entry), ("geometry", source.label)];
+        figures.equal(
+            "calls",
+            done.calls,
+            change.agent.of("daxscope_gup_calls_total", &labels),
+        );
+        figures.equal(
+            "pages",
+            done.pages,
+            change.agent.of("daxscope_gup_pages_total", &labels),
+        );
+        figures.equal(
+            "durations",
+            done.calls,
+            change
+                .agent
+                .of("daxscope_gup_duration_seconds_count", &labels),
+        );
+        // Nothing counted twice, under another entry point or another geometry.
+        figures.equal(
+            "pages of all entries",
+            done.pages,
+            change.agent.of("daxscope_gup_pages_total", &[("how", how)]),
+        );
+        figures.equal(
+            "calls of all entries",
+            done.calls,
+            change.agent.of("daxscope_gup_calls_total", &[("how", how)]),
+        );
+    }
+    let pinned = if how == "pin" { done.pages } else { 0 };
+    if by == By::IoUring && source.is_device && change.pins.acquired > pinned {
+        // Long-term pins may not take device pages without the lock: the fast path gives back what it took
+        // (gup_fast_folio_allowed, mm/gup.c), and the kernel's counters show both.
+        figures.note(format!(
+            "{} more were taken and given back inside the calls",
+            change.pins.acquired - pinned
+        ));
+    } else {
+        figures.equal("nr_foll_pin_acquired", pinned, change.pins.acquired);
+    }
+    unpinned(figures, source, &change);
+    figures.equal("lost", 0, change.lost());
+    Ok(done.pages)
+}
+
+/// Where a system call landed: which of the entry points it may use was called.
+fn landed(by: By, change: &Change) -> Result<(&'static str, &'static str, &'static str)> {
+    let candidates: &[&str] = match by {
+        By::ProcessVmReadv => &["pin_user_pages_remote"],
+        By::IoUring => &["pin_user_pages", "pin_user_pages_fast"],
+        By::ODirect => &["pin_user_pages_fast", "get_user_pages_fast"],
+        By::Vmsplice => &["get_user_pages_fast"],
+    };
+    let known = GUP
+        .iter()
+        .copied()
+        .filter(|(symbol, ..)| candidates.contains(symbol));
+    let most = known.max_by_key(|(symbol, ..)| change.hits(symbol));
+    most.filter(|(symbol, ..)| change.hits(symbol) > 0)
+        .with_context(|| format!("{} called none of {candidates:?}", by.name()))
+}
+
+fn unpinned(figures: &mut Figures, source: &Source, change: &Change) {
+    figures.equal(
+        "nr_foll_pin_released",
+        change.pins.acquired,
+        change.pins.released,
+    );
+    let all = change.agent.of("daxscope_unpinned_pages_total", &[]);
+    figures.equal("unpinned", change.pins.released, all);
+    let labels = [("geometry", source.label)];
+    figures.equal(
+        "unpinned of the geometry",
+        all,
+        change.agent.of("daxscope_unpinned_pages_total", &labels),
+    );
+}
+
+/// Kernels that refuse device-dax as a registered buffer pin all of it first and then give it back.
+fn refused_register(
+    figures: &mut Figures,
+    stage: &Stage,
+    source: &Source,
+    errno: i32,
+) -> Result<()> {
+    figures.equal("errno", libc::EOPNOTSUPP, errno);
+    figures.holds(
+        &format!("{} is device memory", source.name),
+        source.is_device,
+    );
+    let before = stage.moment()?;
+    for _ in 0..4 {
+        pin::register_errno(source.memory.at(0), 1024 * crate::guest::region::PAGE)?;
+    }
+    let after = stage.moment()?;
+    let change = Change::between(&before, &after);
+    figures.holds(
+        &format!("{} pages were pinned all the same", change.pins.acquired),
+        change.pins.acquired > 0,
+    );
+    figures.equal(
+        "pages",
+        change.pins.acquired,
+        change
+            .agent
+            .of("daxscope_gup_pages_total", &[("how", "pin")]),
+    );
+    unpinned(figures, source, &change);
+    Ok(())
+}
+
+/// Memory that is not present takes the fast entry points through the slow ones. Up to 6.2 that is another
+/// exported function (kernel.md 2.3), and a request must still count once.
+fn nested(figures: &mut Figures, stage: &Stage) -> Result<()> {
+    for by in [By::Vmsplice, By::ODirect] {
+        let plan = Plan {
+            by,
+            per_call: 4,
+            calls: 64,
+            threads: 1,
+        };
+        // So much memory that no call finds what an earlier one has faulted in.
+        let memory = Memory::untouched(plan.calls * plan.per_call + plan.per_call)?;
+        let (done, before, after) = pin::run(&[plan], &memory, || stage.moment())?;
+        let change = Change::between(&before, &after);
+        let (symbol, how, entry) = landed(by, &change)?;
+        if !change.watched(symbol, figures) {
+            continue;
+        }
+        let inner = change.hits("get_user_pages_unlocked");
+        figures.note(format!(
+            "{} by {symbol}, which called get_user_pages_unlocked {inner} times",
+            by.name()
+        ));
+        let labels = [("how", how), ("entry", entry)];
+        figures.equal(
+            "calls",
+            done.calls,
+            change.agent.of("daxscope_gup_calls_total", &labels),
+        );
+        figures.equal(
+            "pages",
+            done.pages,
+            change.agent.of("daxscope_gup_pages_total", &labels),
+        );
+        figures.equal(
+            "calls of all entries",
+            done.calls,
+            change.agent.of("daxscope_gup_calls_total", &[]),
+        );
+        figures.equal(
+            "pages of all entries",
+            done.pages,
+            change.agent.of("daxscope_gup_pages_total", &[]),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! One running agent between two readings of everything.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::Scope;
+use crate::guest::agent::Agent;
+use crate::guest::oracle::{self, FollPin, Hits};
+use crate::guest::report::Figures;
+use crate::guest::scrape::{Delta, Scrape};
+
+pub struct Stage<'a> {
+    pub mechanism: &'a str,
+    pub agent: &'a Agent,
+    pub scope: Scope,
+    pub quick: bool,
+    hits: &'a Hits,
+}
+
+/// The kernel's account and the agent's at one time.
+pub struct Moment {
+    pub pins: FollPin,
+    pub hits: BTreeMap<String, u64>,
+    pub vmstat: BTreeMap<String, u64>,
+    pub scrape: Scrape,
+}
+
+impl<'a> Stage<'a> {
+    pub fn new(
+        mechanism: &'a str,
+        agent: &'a Agent,
+        hits: &'a Hits,
+        scope: Scope,
+        quick: bool,
+    ) -> Stage<'a> {
+        Stage {
+            mechanism,
+            agent,
+            scope,
+            quick,
+            hits,
+        }
+    }
+
+    pub fn moment(&self) -> Result<Moment> {
+        let scrape = self.agent.scrape()?;
+        let vmstat = oracle::vmstat()?;
+        Ok(Moment {
+            pins: FollPin::of(&vmstat)?,
+            hits: self.hits.read()?,
+            vmstat,
+            scrape,
+        })
+    }
+}
+
+/// What happened between two moments.
+pub struct Change<'a> {
+    pub pins: FollPin,
+    pub hits: BTreeMap<String, u64>,
+    pub agent: Delta<'a>,
+    after: &'a Scrape,
+}
+
+impl<'a> Change<'a> {
+    pub fn between(before: &'a Moment, after: &'a Moment) -> Change<'a> {
+        Change {
+            pins: after.pins.since(before.pins),
+            hits: oracle::since(&after.hits, &before.hits),
+            agent: Delta {
+                before: &before.scrape,
+                after: &after.scrape,
+            },
+            after: &after.scrape,
+        }
+    }
+
+    pub fn hits(&self, symbol: &str) -> u64 {
+        self.hits.get(symbol).copied().unwrap_or(0)
+    }
+
+    /// Events the agent itself says it lost.
+    pub fn lost(&self) -> u64 {
+        self.agent.of("daxscope_lost_total", &[])
+    }
+
+    /// Whether the agent watches a function. If not, its reason becomes a figure: silence would be wrong.
+    pub fn watched(&self, symbol: &str, figures: &mut Figures) -> bool {
+        let attached = "daxscope_probe_attached";
+        if self.after.total(attached, &[("symbol", symbol)]) > 0 {
+            return true;
+        }
+        let reasons: Vec<_> = self
+            .after
+            .series(attached, &[("symbol", symbol)])
+            .chain(self.after.series(attached, &[("probe", symbol)]))
+            .filter_map(|(labels, _)| labels.get("reason").cloned())
+            .filter(|reason| !reason.is_empty())
+            .collect();
+        figures.holds(
+            &format!("{symbol} is not watched, exported reason {reasons:?}"),
+            !reasons.is_empty(),
+        );
+        false
+    }
+}

@@ -1,0 +1,151 @@
+//! How the agent ends, and that nothing of it stays in the kernel.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use libc::c_long;
+
+use crate::guest::agent::{self, Agent};
+use crate::guest::report::{Figures, Report};
+
+/// Programs are freed after an RCU grace period, by a worker.
+const SETTLE: Duration = Duration::from_secs(20);
+
+// include/uapi/linux/bpf.h
+const BPF_PROG_GET_NEXT_ID: c_long = 11;
+const BPF_MAP_GET_NEXT_ID: c_long = 12;
+
+/// What a tracing process could leave in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftovers {
+    programs: usize,
+    maps: usize,
+    /// Lines of tracefs `kprobe_events`; probes made through perf never show there.
+    kprobe_events: usize,
+}
+
+impl Leftovers {
+    pub fn read() -> Leftovers {
+        let events = fs::read_to_string("/sys/kernel/tracing/kprobe_events").unwrap_or_default();
+        Leftovers {
+            programs: count_ids(BPF_PROG_GET_NEXT_ID),
+            maps: count_ids(BPF_MAP_GET_NEXT_ID),
+            kprobe_events: events.lines().count(),
+        }
+    }
+
+    /// Wait until the kernel is as it was, or until it clearly will not be.
+    fn settle(&self) -> Leftovers {
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            let now = Leftovers::read();
+            if now == *self || Instant::now() > deadline {
+                return now;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl std::fmt::Display for Leftovers {
+    fn fmt(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(
+            out,
+            "{} programs, {} maps, {} kprobe events",
+            self.programs, self.maps, self.kprobe_events
+        )
+    }
+}
+
+pub fn terminated(report: &mut Report, mechanism: &str, agent: Agent, before: &Leftovers) {
+    report.check(&format!("stop/{mechanism}-sigterm"), |figures| {
+        figures.holds(
+            "programs are loaded while it runs",
+            Leftovers::read().programs > before.programs,
+        );
+        let status = agent.stop()?;
+        figures.equal("exit code", 0, status.code().unwrap_or(-1));
+        figures.equal("left behind", before.clone(), before.settle());
+        Ok(())
+    });
+}
+
+pub fn killed(report: &mut Report, address: SocketAddr) {
+    for (name, signal, code) in [
+        ("sigint", libc::SIGINT, Some(0)),
+        ("sigkill", libc::SIGKILL, None),
+    ] {
+        report.check(&format!("stop/{name}"), |figures| {
+            let before = Leftovers::read();
+            let mut agent = Agent::start("auto", address)?;
+            agent.signal(signal)?;
+            let status = agent.wait()?;
+            figures.equal(
+                "exit code",
+                format!("{code:?}"),
+                format!("{:?}", status.code()),
+            );
+            figures.equal("left behind", before.clone(), before.settle());
+            Ok(())
+        });
+    }
+}
+
+/// Starts that must fail, with the exit code and the words that say why.
+pub fn refusals(report: &mut Report, address: SocketAddr) {
+    report.check("stop/port-taken", |figures| {
+        let _taken = TcpListener::bind(address).context("the port is taken before the test")?;
+        let mut agent = Agent::spawn("auto", address)?;
+        let status = agent.wait()?;
+        figures.equal("exit code", 1, status.code().unwrap_or(-1));
+        let words = agent.last_words();
+        figures.holds(
+            &format!("it names {address}: {words}"),
+            words.contains(&address.to_string()),
+        );
+        Ok(())
+    });
+    report.check("stop/bad-flag", |figures| {
+        bad_usage(figures, &["run", "--no-such-flag"])
+    });
+    report.check("stop/bad-value", |figures| {
+        bad_usage(figures, &["run", "--mechanism", "magic"])
+    });
+}
+
+fn bad_usage(figures: &mut Figures, words: &[&str]) -> Result<()> {
+    let output = agent::run(words)?;
+    figures.equal("exit code", 2, output.status.code().unwrap_or(-1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    let culprit = words.last().copied().unwrap_or_default();
+    figures.holds(
+        &format!("standard error names {culprit}"),
+        told.contains(culprit),
+    );
+    Ok(())
+}
+
+/// Walk the kernel's object ids; needs no tool in the guest.
+fn count_ids(command: c_long) -> usize {
+    // union bpf_attr { __u32 start_id; __u32 next_id; __u32 open_flags; }
+    let mut attr = [0u32; 3];
+    let mut found = 0;
+    loop {
+        // SAFETY: `attr` has the size that is passed, and the kernel writes `next_id` inside it.
+        let rc = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                command,
+                attr.as_mut_ptr(),
+                size_of_val(&attr),
+            )
+        };
+        if rc != 0 {
+            return found;
+        }
+        found += 1;
+        attr[0] = attr[1];
+    }
+}

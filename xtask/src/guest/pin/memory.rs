@@ -1,0 +1,122 @@
+//! Memory to pin from, present and written before the first pin.
+
+use std::fs::OpenOptions;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::ptr;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::guest::region::PAGE;
+
+/// A mapping of this process, unmapped on drop.
+pub struct Memory {
+    start: *mut u8,
+    mapped: usize,
+    pages: u64,
+}
+
+// SAFETY: the mapping is plain memory that belongs to no thread; the kernel alone reads and writes it while
+// several threads hold the address.
+unsafe impl Send for Memory {}
+// SAFETY: as above; no reference into the mapping is ever made.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// Private memory of the system. Each page is written: a read fault would map the zero page, which
+    /// pinning does not count.
+    pub fn anonymous(pages: u64) -> Result<Memory> {
+        let memory = Memory::untouched(pages)?;
+        memory.touch();
+        Ok(memory)
+    }
+
+    /// Private memory that no fault has filled: every pin must leave the kernel's fast path.
+    pub fn untouched(pages: u64) -> Result<Memory> {
+        Memory::map(
+            pages * PAGE,
+            pages,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+        )
+    }
+
+    /// The first pages of a device-dax device, whose mappings come in multiples of its alignment.
+    pub fn device(path: &Path, align: u64, pages: u64) -> Result<Memory> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_CLOEXEC)
+            .open(path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        let bytes = (pages * PAGE).next_multiple_of(align);
+        let memory = Memory::map(bytes, pages, libc::MAP_SHARED, file.as_raw_fd())
+            .with_context(|| format!("cannot map {bytes} bytes of {}", path.display()))?;
+        memory.touch();
+        Ok(memory)
+    }
+
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Address of a page.
+    pub fn at(&self, page: u64) -> *mut u8 {
+        assert!(page < self.pages, "page {page} of {}", self.pages);
+        self.start.wrapping_add(to_usize(page * PAGE))
+    }
+
+    /// Unmap everything from `page` on; what lies there is a hole from then on.
+    pub fn cut(&mut self, page: u64) -> Result<()> {
+        let keep = to_usize(page * PAGE);
+        // SAFETY: the range is the tail of our own mapping, and `mapped` shrinks with it.
+        let rc = unsafe { libc::munmap(self.at(page).cast(), self.mapped - keep) };
+        ensure!(rc == 0, "cannot unmap: {}", std::io::Error::last_os_error());
+        self.mapped = keep;
+        Ok(())
+    }
+
+    fn map(bytes: u64, pages: u64, flags: i32, fd: i32) -> Result<Memory> {
+        let mapped = to_usize(bytes);
+        // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                mapped,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                fd,
+                0,
+            )
+        };
+        ensure!(
+            start != libc::MAP_FAILED,
+            "mmap of {bytes} bytes: {}",
+            std::io::Error::last_os_error()
+        );
+        Ok(Memory {
+            start: start.cast(),
+            mapped,
+            pages,
+        })
+    }
+
+    fn touch(&self) {
+        for page in 0..self.pages {
+            // SAFETY: `at` lies inside the writable mapping; a volatile write is not optimised away.
+            unsafe { self.at(page).write_volatile(1) };
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: exactly the mapping made in `map`, less what `cut` gave back.
+        unsafe { libc::munmap(self.start.cast(), self.mapped) };
+    }
+}
+
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("the guest is 64-bit")
+}

@@ -1,0 +1,300 @@
+//! Device-dax namespaces of one geometry each, and what the kernel says about them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::oracle;
+
+pub const PAGE: u64 = 4096;
+/// Bytes of one `struct page` on x86-64.
+pub const STRUCT_PAGE: u64 = 64;
+
+/// Page size of the metadata that a namespace asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    pub name: &'static str,
+    pub bytes: u64,
+}
+
+pub const GEOMETRIES: [Geometry; 3] = [
+    Geometry {
+        name: "4K",
+        bytes: PAGE,
+    },
+    Geometry {
+        name: "2M",
+        bytes: 2 << 20,
+    },
+    Geometry {
+        name: "1G",
+        bytes: 1 << 30,
+    },
+];
+
+/// Where the struct pages live: in DRAM, or on the device itself (an altmap, never deduplicated).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Map {
+    Mem,
+    Dev,
+}
+
+/// A namespace that is a device-dax device now.
+#[derive(Debug)]
+pub struct Device {
+    pub namespace: String,
+    pub path: PathBuf,
+    pub asked: Geometry,
+    map: Map,
+    /// Bytes of the pagemap's range: the whole namespace, its info block included (kernel.md 3.1).
+    pub bytes: u64,
+    /// Bytes that the dax device offers: without the info block, alignment, and an altmap.
+    data_bytes: u64,
+}
+
+impl Device {
+    pub fn create(namespace: &str, asked: Geometry, map: Map) -> Result<Device> {
+        let place = match map {
+            Map::Mem => "mem",
+            Map::Dev => "dev",
+        };
+        // Without labels the region's one namespace exists already and is reconfigured in place.
+        let words = [
+            "create-namespace",
+            "-f",
+            "-e",
+            namespace,
+            "-m",
+            "devdax",
+            "-a",
+            asked.name,
+            "-M",
+            place,
+        ];
+        let json = ndctl(&words)?;
+        let made: serde_json::Value =
+            serde_json::from_str(&json).context("ndctl did not print JSON")?;
+        let chardev = made["daxregion"]["devices"][0]["chardev"]
+            .as_str()
+            .with_context(|| format!("ndctl made {namespace} but names no dax device: {json}"))?;
+        let align = align(chardev)?;
+        ensure!(
+            align == asked.bytes,
+            "{chardev} has align {align}, asked for {}",
+            asked.bytes
+        );
+        let bytes = sysfs_number(&format!("/sys/bus/nd/devices/{namespace}/size"))?;
+        let start = sysfs_number(&format!("/sys/bus/nd/devices/{namespace}/resource"))?;
+        let iomem = fs::read_to_string("/proc/iomem").context("cannot read /proc/iomem")?;
+        let claimed = claimed_bytes(&iomem, start, &[namespace, chardev]);
+        ensure!(
+            claimed == bytes,
+            "{namespace} has {bytes} bytes in sysfs but {claimed} in /proc/iomem"
+        );
+        let data_bytes = sysfs_number(&format!("/sys/bus/dax/devices/{chardev}/size"))?;
+        let (namespace, path) = (namespace.to_owned(), PathBuf::from("/dev").join(chardev));
+        Ok(Device {
+            namespace,
+            path,
+            asked,
+            map,
+            bytes,
+            data_bytes,
+        })
+    }
+
+    pub fn destroy(&self) -> Result<()> {
+        ndctl(&["destroy-namespace", "-f", &self.namespace]).map(drop)
+    }
+
+    pub fn struct_pages(&self) -> u64 {
+        self.bytes / PAGE
+    }
+
+    /// The geometry that the kernel can give: before `dev_pagemap.vmemmap_shift` every devmap is 4K.
+    pub fn geometry(&self) -> Result<Geometry> {
+        Ok(if oracle::btf_mentions("vmemmap_shift")? {
+            self.asked
+        } else {
+            GEOMETRIES[0]
+        })
+    }
+
+    /// Struct pages that `memmap_init_zone_device` writes: with an altmap those of the data area, all of them
+    /// (kernel.md 3.3); in DRAM only those that have a page of their own.
+    pub fn initialised(&self) -> Result<u64> {
+        Ok(match self.map {
+            Map::Dev => self.data_bytes / PAGE,
+            Map::Mem => initialised(self.struct_pages(), self.geometry()?),
+        })
+    }
+
+    /// Pages that hold the struct pages.
+    pub fn backing_pages(&self) -> Result<u64> {
+        Ok(match self.map {
+            Map::Dev => self.struct_pages() * STRUCT_PAGE / PAGE,
+            Map::Mem => initialised(self.struct_pages(), self.geometry()?) * STRUCT_PAGE / PAGE,
+        })
+    }
+}
+
+/// A compound whose struct pages need more than two vmemmap pages has only those two, all others map the second
+/// again (kernel.md 3.2, 3.3). Kernels with `vmemmap_shift` but without that (5.17, 5.18) are not told apart.
+fn initialised(struct_pages: u64, geometry: Geometry) -> u64 {
+    let of_compound = geometry.bytes / PAGE;
+    let backed = 2 * PAGE / STRUCT_PAGE;
+    struct_pages / of_compound * of_compound.min(backed)
+}
+
+/// The namespaces of the guest, smallest first, so that the last has room for 1G alignment.
+pub fn namespaces() -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in
+        fs::read_dir("/sys/bus/nd/devices").context("no NVDIMM bus: boot with emulated NVDIMMs")?
+    {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("namespace") {
+            let bytes = sysfs_number(&format!("/sys/bus/nd/devices/{name}/size"))?;
+            found.push((bytes, name));
+        }
+    }
+    found.retain(|(bytes, _)| *bytes > 0);
+    found.sort();
+    ensure!(
+        found.len() >= GEOMETRIES.len(),
+        "{} namespaces with a size, {} are needed: one emulated NVDIMM each",
+        found.len(),
+        GEOMETRIES.len()
+    );
+    Ok(found.into_iter().map(|(_, name)| name).collect())
+}
+
+/// One device of each geometry.
+pub fn create_all() -> Result<Vec<Device>> {
+    namespaces()?
+        .iter()
+        .zip(GEOMETRIES)
+        .map(|(namespace, asked)| Device::create(namespace, asked, Map::Mem))
+        .collect()
+}
+
+/// Alignment of a dax device, the unit in which it can be mapped. Old kernels show it only on the NVDIMM
+/// device that is the dax device's ancestor.
+pub fn align(chardev: &str) -> Result<u64> {
+    let device = format!("/sys/bus/dax/devices/{chardev}");
+    let real =
+        fs::canonicalize(&device).with_context(|| format!("no such dax device: {device}"))?;
+    let path = real
+        .ancestors()
+        .map(|device| device.join("align"))
+        .find(|path| path.exists());
+    sysfs_number(
+        &path
+            .with_context(|| format!("no align beside or above {device}"))?
+            .to_string_lossy(),
+    )
+}
+
+fn ndctl(words: &[&str]) -> Result<String> {
+    let command = || format!("ndctl {}", words.join(" "));
+    let out = Command::new("ndctl")
+        .args(words)
+        .output()
+        .with_context(|| format!("cannot run {}", command()))?;
+    if !out.status.success() {
+        bail!(
+            "{}: {}: {}",
+            command(),
+            out.status,
+            String::from_utf8_lossy(&out.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+fn sysfs_number(path: &str) -> Result<u64> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    number(text.trim()).with_context(|| format!("{path} holds {text:?}, not a number"))
+}
+
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// Bytes from `start` on that `/proc/iomem` gives to `owners` without a gap: the namespace keeps its
+/// info block, the dax device has the rest.
+fn claimed_bytes(iomem: &str, start: u64, owners: &[&str]) -> u64 {
+    let mut ranges: Vec<(u64, u64)> = iomem
+        .lines()
+        .filter_map(|line| {
+            let (range, owner) = line.trim().split_once(" : ")?;
+            let (first, last) = range.split_once('-')?;
+            owners.contains(&owner).then_some(())?;
+            Some((
+                u64::from_str_radix(first, 16).ok()?,
+                u64::from_str_radix(last, 16).ok()?,
+            ))
+        })
+        .collect();
+    ranges.sort_unstable();
+    let end = ranges.iter().fold(
+        start,
+        |end, &(first, last)| if first <= end { end.max(last + 1) } else { end },
+    );
+    end - start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IOMEM: &str = "\
+140000000-17fffffff : Persistent Memory
+  140000000-17fffffff : namespace1.0
+180000000-1bfffffff : Persistent Memory
+  180000000-1801fffff : namespace0.0
+  180200000-1bfffffff : dax0.0
+1c0000000-27fffffff : Persistent Memory
+";
+
+    #[test]
+    fn a_namespace_and_its_device_claim_one_range() {
+        assert_eq!(
+            claimed_bytes(IOMEM, 0x1_8000_0000, &["namespace0.0", "dax0.0"]),
+            1 << 30
+        );
+        assert_eq!(
+            claimed_bytes(IOMEM, 0x1_8000_0000, &["namespace0.0"]),
+            2 << 20
+        );
+        assert_eq!(
+            claimed_bytes(IOMEM, 0x1_8000_0000, &["dax0.0"]),
+            0,
+            "a gap ends the range"
+        );
+    }
+
+    #[test]
+    fn deduplicated_struct_pages_follow_the_measured_table() {
+        // kernel.md 3.3, measured on 6.12 with 1 GiB, 1 GiB and 3 GiB: 4096, 1024 and 6 pages.
+        let gib = (1 << 30) / PAGE;
+        for (pages, geometry, backing) in [(gib, 0, 4096), (gib, 1, 1024), (3 * gib, 2, 6)] {
+            assert_eq!(
+                initialised(pages, GEOMETRIES[geometry]),
+                backing * PAGE / STRUCT_PAGE
+            );
+        }
+    }
+
+    #[test]
+    fn sysfs_numbers_are_hex_or_decimal() {
+        assert_eq!(number("0x180000000"), Some(0x1_8000_0000));
+        assert_eq!(number("4096"), Some(4096));
+        assert_eq!(number("4K"), None);
+    }
+}
