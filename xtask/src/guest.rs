@@ -6,6 +6,7 @@
 mod agent;
 mod checks;
 mod demo;
+mod http;
 mod oracle;
 mod pin;
 mod region;

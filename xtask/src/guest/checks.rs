@@ -1,5 +1,6 @@
 //! The proof: known work, the kernel's account of it, the agent's account of it, compared to the page.
 
+mod crossings;
 mod errors;
 mod exposition;
 mod pins;

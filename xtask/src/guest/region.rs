@@ -1,5 +1,7 @@
 //! Device-dax namespaces of one geometry each, and what the kernel says about them.
 
+mod kernel;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::oracle;
+use kernel::{claimed_bytes, sysfs_number};
 
 pub const PAGE: u64 = 4096;
 /// Bytes of one `struct page` on x86-64.
@@ -87,8 +90,7 @@ impl Device {
         );
         let bytes = sysfs_number(&format!("/sys/bus/nd/devices/{namespace}/size"))?;
         let start = sysfs_number(&format!("/sys/bus/nd/devices/{namespace}/resource"))?;
-        let iomem = fs::read_to_string("/proc/iomem").context("cannot read /proc/iomem")?;
-        let claimed = claimed_bytes(&iomem, start, &[namespace, chardev]);
+        let claimed = claimed_bytes(start, &[namespace, chardev])?;
         ensure!(
             claimed == bytes,
             "{namespace} has {bytes} bytes in sysfs but {claimed} in /proc/iomem"
@@ -214,70 +216,9 @@ fn ndctl(words: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-fn sysfs_number(path: &str) -> Result<u64> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-    number(text.trim()).with_context(|| format!("{path} holds {text:?}, not a number"))
-}
-
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-/// Bytes from `start` on that `/proc/iomem` gives to `owners` without a gap: the namespace keeps its
-/// info block, the dax device has the rest.
-fn claimed_bytes(iomem: &str, start: u64, owners: &[&str]) -> u64 {
-    let mut ranges: Vec<(u64, u64)> = iomem
-        .lines()
-        .filter_map(|line| {
-            let (range, owner) = line.trim().split_once(" : ")?;
-            let (first, last) = range.split_once('-')?;
-            owners.contains(&owner).then_some(())?;
-            Some((
-                u64::from_str_radix(first, 16).ok()?,
-                u64::from_str_radix(last, 16).ok()?,
-            ))
-        })
-        .collect();
-    ranges.sort_unstable();
-    let end = ranges.iter().fold(
-        start,
-        |end, &(first, last)| if first <= end { end.max(last + 1) } else { end },
-    );
-    end - start
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const IOMEM: &str = "\
-140000000-17fffffff : Persistent Memory
-  140000000-17fffffff : namespace1.0
-180000000-1bfffffff : Persistent Memory
-  180000000-1801fffff : namespace0.0
-  180200000-1bfffffff : dax0.0
-1c0000000-27fffffff : Persistent Memory
-";
-
-    #[test]
-    fn a_namespace_and_its_device_claim_one_range() {
-        assert_eq!(
-            claimed_bytes(IOMEM, 0x1_8000_0000, &["namespace0.0", "dax0.0"]),
-            1 << 30
-        );
-        assert_eq!(
-            claimed_bytes(IOMEM, 0x1_8000_0000, &["namespace0.0"]),
-            2 << 20
-        );
-        assert_eq!(
-            claimed_bytes(IOMEM, 0x1_8000_0000, &["dax0.0"]),
-            0,
-            "a gap ends the range"
-        );
-    }
 
     #[test]
     fn deduplicated_struct_pages_follow_the_measured_table() {
@@ -289,12 +230,5 @@ mod tests {
                 backing * PAGE / STRUCT_PAGE
             );
         }
-    }
-
-    #[test]
-    fn sysfs_numbers_are_hex_or_decimal() {
-        assert_eq!(number("0x180000000"), Some(0x1_8000_0000));
-        assert_eq!(number("4096"), Some(4096));
-        assert_eq!(number("4K"), None);
     }
 }

@@ -15,7 +15,10 @@ pub struct Figures {
 }
 
 impl Figures {
-    #[expect(clippy::needless_pass_by_value, reason = "figures: what is compared is read once")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "figures: what is compared is read once"
+    )]
     pub fn equal<T: PartialEq + Display>(&mut self, what: &str, expected: T, observed: T) {
         let same = expected == observed;
         self.line(

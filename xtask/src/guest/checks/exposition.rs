@@ -3,9 +3,10 @@
 use anyhow::Result;
 
 use super::stage::Stage;
+use crate::guest::http;
 use crate::guest::oracle;
 use crate::guest::report::{Figures, Report};
-use crate::guest::scrape::{self, Scrape};
+use crate::guest::scrape::Scrape;
 
 /// Every metric of issue 2, section 2.
 const METRICS: &[&str] = &[
@@ -72,13 +73,13 @@ pub fn scrape(report: &mut Report, stage: &Stage) {
             !scrape.text.contains("ffff8") && !scrape.text.contains("0xffff"),
         );
         for path in ["/healthz", "/"] {
-            let body = scrape::get(stage.agent.address, path)?;
+            let body = http::get(stage.agent.address, path)?;
             figures.holds(
                 &format!("{path} answers {} bytes", body.len()),
                 !body.is_empty(),
             );
         }
-        let stray = scrape::get(stage.agent.address, "/no-such-page");
+        let stray = http::get(stage.agent.address, "/no-such-page");
         figures.holds(
             "/no-such-page is not found",
             stray.is_err_and(|error| format!("{error:#}").contains("404")),

@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result};
 
-use super::Scope;
 use super::stage::{Change, Stage};
+use super::{Scope, crossings};
 use crate::guest::oracle::GUP;
 use crate::guest::pin::{self, By, Memory, Plan, threads};
-use crate::guest::region::Device;
+use crate::guest::region::{Device, PAGE};
 use crate::guest::report::{Figures, Report};
 
 /// Pages by `process_vm_readv` from one kind of memory; there are four kinds, so a million in all.
@@ -43,6 +43,11 @@ pub fn all(report: &mut Report, stage: &Stage, devices: &[Device]) {
         report.check(&format!("pins/{}-nested", stage.mechanism), |figures| {
             nested(figures, stage)
         });
+        if let Some(device) = devices.iter().find(|device| device.asked.bytes == PAGE) {
+            report.check(&format!("pins/{}-mixed", stage.mechanism), |figures| {
+                crossings::mixed(figures, stage, device)
+            });
+        }
         if !stage.quick {
             report.check(&format!("pins/{}-million", stage.mechanism), |figures| {
                 figures.holds(
@@ -95,7 +100,7 @@ fn plans(by: By, quick: bool) -> Vec<Plan> {
 /// One system call from one kind of memory. Returns the pages that were pinned.
 fn counted(figures: &mut Figures, stage: &Stage, by: By, source: &Source) -> Result<u64> {
     if by == By::IoUring {
-        let refused = pin::register_errno(source.memory.at(0), crate::guest::region::PAGE)?;
+        let refused = pin::register_errno(source.memory.at(0), PAGE)?;
         if let Some(errno) = refused {
             return refused_register(figures, stage, source, errno).map(|()| 0);
         }
@@ -164,7 +169,7 @@ fn counted(figures: &mut Figures, stage: &Stage, by: By, source: &Source) -> Res
 }
 
 /// Where a system call landed: which of the entry points it may use was called.
-fn landed(by: By, change: &Change) -> Result<(&'static str, &'static str, &'static str)> {
+pub fn landed(by: By, change: &Change) -> Result<(&'static str, &'static str, &'static str)> {
     let candidates: &[&str] = match by {
         By::ProcessVmReadv => &["pin_user_pages_remote"],
         By::IoUring => &["pin_user_pages", "pin_user_pages_fast"],
@@ -210,7 +215,7 @@ fn refused_register(
     );
     let before = stage.moment()?;
     for _ in 0..4 {
-        pin::register_errno(source.memory.at(0), 1024 * crate::guest::region::PAGE)?;
+        pin::register_errno(source.memory.at(0), 1024 * PAGE)?;
     }
     let after = stage.moment()?;
     let change = Change::between(&before, &after);
@@ -226,53 +231,5 @@ fn refused_register(
             .of("daxscope_gup_pages_total", &[("how", "pin")]),
     );
     unpinned(figures, source, &change);
-    Ok(())
-}
-
-/// Memory that is not present takes the fast entry points through the slow ones. Up to 6.2 that is another
-/// exported function (kernel.md 2.3), and a request must still count once.
-fn nested(figures: &mut Figures, stage: &Stage) -> Result<()> {
-    for by in [By::Vmsplice, By::ODirect] {
-        let plan = Plan {
-            by,
-            per_call: 4,
-            calls: 64,
-            threads: 1,
-        };
-        // So much memory that no call finds what an earlier one has faulted in.
-        let memory = Memory::untouched(plan.calls * plan.per_call + plan.per_call)?;
-        let (done, before, after) = pin::run(&[plan], &memory, || stage.moment())?;
-        let change = Change::between(&before, &after);
-        let (symbol, how, entry) = landed(by, &change)?;
-        if !change.watched(symbol, figures) {
-            continue;
-        }
-        let inner = change.hits("get_user_pages_unlocked");
-        figures.note(format!(
-            "{} by {symbol}, which called get_user_pages_unlocked {inner} times",
-            by.name()
-        ));
-        let labels = [("how", how), ("entry", entry)];
-        figures.equal(
-            "calls",
-            done.calls,
-            change.agent.of("daxscope_gup_calls_total", &labels),
-        );
-        figures.equal(
-            "pages",
-            done.pages,
-            change.agent.of("daxscope_gup_pages_total", &labels),
-        );
-        figures.equal(
-            "calls of all entries",
-            done.calls,
-            change.agent.of("daxscope_gup_calls_total", &[]),
-        );
-        figures.equal(
-            "pages of all entries",
-            done.pages,
-            change.agent.of("daxscope_gup_pages_total", &[]),
-        );
-    }
     Ok(())
 }

@@ -1,8 +1,7 @@
 //! Memory to pin from, present and written before the first pin.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::ptr;
 
@@ -44,15 +43,31 @@ impl Memory {
 
     /// The first pages of a device-dax device, whose mappings come in multiples of its alignment.
     pub fn device(path: &Path, align: u64, pages: u64) -> Result<Memory> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_CLOEXEC)
-            .open(path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
+        let file = open(path)?;
         let bytes = (pages * PAGE).next_multiple_of(align);
         let memory = Memory::map(bytes, pages, libc::MAP_SHARED, file.as_raw_fd())
             .with_context(|| format!("cannot map {bytes} bytes of {}", path.display()))?;
+        memory.touch();
+        Ok(memory)
+    }
+
+    /// Pages of the system, and right behind them as many of a device-dax device of 4K alignment.
+    pub fn system_then_device(path: &Path, pages: u64) -> Result<Memory> {
+        let file = open(path)?;
+        let memory = Memory::untouched(2 * pages)?;
+        let (behind, bytes) = (memory.at(pages), to_usize(pages * PAGE));
+        let (rights, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_FIXED,
+        );
+        // SAFETY: replaces the second half of our own mapping, which `drop` unmaps as one range.
+        let at = unsafe { libc::mmap(behind.cast(), bytes, rights, flags, file.as_raw_fd(), 0) };
+        ensure!(
+            at == behind.cast(),
+            "cannot map {} behind system memory: {}",
+            path.display(),
+            std::io::Error::last_os_error()
+        );
         memory.touch();
         Ok(memory)
     }
@@ -115,6 +130,15 @@ impl Drop for Memory {
         // SAFETY: exactly the mapping made in `map`, less what `cut` gave back.
         unsafe { libc::munmap(self.start.cast(), self.mapped) };
     }
+}
+
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))
 }
 
 fn to_usize(bytes: u64) -> usize {
