@@ -11,7 +11,7 @@ mod oracle;
 mod pin;
 mod region;
 mod report;
-mod scrape;
+pub mod scrape;
 
 use clap::Subcommand;
 

@@ -41,7 +41,7 @@ pub fn all(report: &mut Report, stage: &Stage, devices: &[Device]) {
     }
     if stage.scope == Scope::Full {
         report.check(&format!("pins/{}-nested", stage.mechanism), |figures| {
-            nested(figures, stage)
+            crossings::nested(figures, stage)
         });
         if let Some(device) = devices.iter().find(|device| device.asked.bytes == PAGE) {
             report.check(&format!("pins/{}-mixed", stage.mechanism), |figures| {
