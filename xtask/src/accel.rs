@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use crate::cache::{self, Lock};
 use crate::initramfs::Contents;
 use crate::kernels::Kernel;
-use crate::vm::{Nvdimms, Spec};
+use crate::qemu::Spec;
+use crate::vm::Nvdimms;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accel {

@@ -1,6 +1,7 @@
 //! The guest's whole user space: busybox, the modules that a kernel needs for persistent memory, and our programs.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -123,7 +124,7 @@ fn add_modules(archive: &mut Archive, kernel: &Kernel, wanted: &[&str]) -> Resul
             .skip(1)
             .map(|name| format!("{name}.ko"))
             .collect();
-        dep.push_str(&format!("{name}.ko: {}\n", needs.join(" ")));
+        let _ = writeln!(dep, "{name}.ko: {}", needs.join(" "));
     }
     archive.file(home.join("modules.dep"), dep.as_bytes());
     let builtin = fs::read_to_string(kernel.modules.join("modules.builtin")).unwrap_or_default();

@@ -5,9 +5,19 @@ mod apt;
 mod cache;
 mod command;
 mod cpio;
+mod demo;
+mod docs;
+mod ebpf;
 mod guest;
 mod initramfs;
 mod kernels;
+mod mirror;
+mod proof;
+mod qemu;
+mod setup;
+mod table;
+mod test;
+mod verdict;
 mod vm;
 
 use std::path::PathBuf;
@@ -26,7 +36,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    Demo(demo::Args),
+    Test(test::Args),
     Vm(vm::Args),
+    Docs(docs::Args),
+    Setup(setup::Args),
     /// What runs inside a guest
     #[command(hide = true)]
     Guest(guest::Args),
@@ -34,7 +48,11 @@ enum Verb {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
+        Verb::Demo(args) => demo::main(args),
+        Verb::Test(args) => test::main(&args),
         Verb::Vm(args) => vm::main(args),
+        Verb::Docs(args) => docs::main(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Setup(args) => setup::main(&args).map(|()| ExitCode::SUCCESS),
         Verb::Guest(args) => guest::main(args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -1,0 +1,179 @@
+//! All checks on one kernel, in one guest.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::accel::Accel;
+use crate::initramfs::Contents;
+use crate::kernels::Kernel;
+use crate::qemu::{self, Guest, Spec};
+use crate::test::{minutes, print_check};
+use crate::verdict::{self, Check, End, Line, Outcome};
+use crate::vm::{self, Nvdimms};
+use crate::{setup, target_dir};
+
+/// Under TCG on a busy machine; a guest that is well needs a few minutes.
+const GUEST_LIMIT: Duration = Duration::from_mins(30);
+
+/// Runs all checks on one kernel.
+pub fn of(kernel: &Kernel, nvdimms: &Nvdimms, accel: Accel) -> Result<Vec<Check>> {
+    let start = Instant::now();
+    let mut contents = Contents {
+        programs: vm::programs()?,
+        ..Contents::default()
+    };
+    contents.programs.push(vm::agent()?);
+    contents.command = Some("xtask guest checks".to_owned());
+    let spec = Spec {
+        kernel: kernel.clone(),
+        nvdimms: nvdimms.clone(),
+        contents,
+        port: None,
+        interactive: false,
+    };
+    let dir = target_dir()?.join("guest").join(&kernel.name);
+    let _ = fs::remove_dir_all(&dir);
+    println!("{:16}  ....  booting {}", kernel.name, kernel.release);
+    let mut guest = spec.start(&dir, accel, Stdio::piped())?;
+    let output = guest.child.stdout.take().context("QEMU has no stdout")?;
+    let lines = lines_of(output, &guest.file("console.log"))?;
+    let mut checks = Vec::new();
+    let mut result = None;
+    let timed_out = loop {
+        match lines.recv_timeout(GUEST_LIMIT.saturating_sub(start.elapsed())) {
+            Ok(line) => match verdict::read_line(&line, &guest.nonce) {
+                Line::Check(check) => {
+                    print_check(&kernel.name, &check);
+                    checks.push(check);
+                }
+                Line::Result(counts) => result = Some(counts),
+                Line::Log(_) => {}
+            },
+            Err(RecvTimeoutError::Disconnected) => break false,
+            Err(RecvTimeoutError::Timeout) => break true,
+        }
+    };
+    let qemu_ok = !timed_out && guest.wait()?.success();
+    let end = End {
+        timed_out,
+        qemu_ok,
+        exit: guest.exit_status(),
+        result,
+    };
+    let log = String::from_utf8_lossy(&fs::read(guest.file(qemu::KERNEL_LOG)).unwrap_or_default())
+        .into_owned();
+    let faults = verdict::faults(&end, &checks, &log);
+    let exposition = promtool(
+        &fs::read(guest.file(qemu::RESULTS)).unwrap_or_default(),
+        &guest.nonce,
+    );
+    let mut own = Vec::new();
+    own.push(match exposition {
+        Ok(said) => Check::new("exposition", "promtool", Outcome::Pass, said),
+        Err(error) => Check::new(
+            "exposition",
+            "promtool",
+            Outcome::Fail,
+            format!("{error:#}"),
+        ),
+    });
+    own.push(if faults.is_empty() {
+        Check::new(
+            "guest",
+            "clean-end",
+            Outcome::Pass,
+            format!("{} after {}", kernel.release, minutes(start.elapsed())),
+        )
+    } else {
+        Check::new("guest", "clean-end", Outcome::Fail, faults.join("; "))
+    });
+    for check in &own {
+        print_check(&kernel.name, check);
+    }
+    checks.extend(own);
+    if verdict::count(&checks)[1] > 0 {
+        print_tail(&kernel.name, &guest);
+    }
+    Ok(checks)
+}
+
+/// Hands on what the guest prints, line by line, and keeps it in a file.
+pub fn lines_of(output: impl Read + Send + 'static, log: &Path) -> Result<mpsc::Receiver<String>> {
+    let mut log = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            let _ = writeln!(log, "{line}");
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Prometheus' own opinion of every scrape that the guest left, each between two marks.
+fn promtool(results: &[u8], nonce: &str) -> Result<String> {
+    let text = String::from_utf8_lossy(results).replace('\r', "");
+    let (begin, end) = (
+        format!("DAXSCOPE-SCRAPE-BEGIN {nonce}\n"),
+        format!("DAXSCOPE-SCRAPE-END {nonce}"),
+    );
+    let mut count = 0;
+    for part in text.split(&begin).skip(1) {
+        let (scrape, _) = part
+            .split_once(&end)
+            .context("a scrape that the guest left does not end")?;
+        promtool_accepts(scrape)?;
+        count += 1;
+    }
+    ensure!(count > 0, "the guest left no scrape");
+    Ok(format!("accepts {count} scrapes"))
+}
+
+fn promtool_accepts(scrape: &str) -> Result<()> {
+    let tool = setup::promtool()?.context("no promtool: run `cargo xtask setup`")?;
+    let mut child = Command::new(&tool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", tool.display()))?;
+    child
+        .stdin
+        .take()
+        .context("promtool has no stdin")?
+        .write_all(scrape.as_bytes())
+        .context("promtool did not read")?;
+    let output = child.wait_with_output()?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
+    ensure!(output.status.success(), "promtool check metrics: {said}");
+    Ok(())
+}
+
+pub fn print_tail(name: &str, guest: &Guest) {
+    for file in ["console.log", "kernel.log", "qemu.log"] {
+        let path = guest.file(file);
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with("DAXSCOPE-CHECK") && !line.is_empty())
+            .collect();
+        if !lines.is_empty() {
+            println!("{name}: the end of {}", path.display());
+            for line in &lines[lines.len().saturating_sub(15)..] {
+                println!("    {line}");
+            }
+        }
+    }
+}

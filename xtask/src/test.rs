@@ -1,0 +1,323 @@
+//! `cargo xtask test`: everything that CI proves, on this machine and then in guests with real kernels.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::accel::{self, Accel};
+use crate::command::{cargo, run};
+use crate::ebpf::Compiler;
+use crate::kernels::{self, Kernel};
+use crate::setup::{self, Install};
+use crate::verdict::{self, Check, Outcome};
+use crate::vm::Nvdimms;
+use crate::{docs, proof, target_dir};
+
+/// Formatting, lints, unit tests, documents, then the proof on real kernels in guests
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask test                                   everything
+  cargo xtask test --only fmt,clippy,unit            what needs no guest
+  cargo xtask test --only guests --kernel bullseye   one kernel
+  cargo xtask test --kernel sid --nvdimm 2G,2G,4G    other kernels, other regions")]
+pub struct Args {
+    /// Only these steps
+    #[arg(long, value_name = "STEP", value_delimiter = ',', value_enum)]
+    only: Vec<Step>,
+    /// Only these kernels: Debian suites or folders with an unpacked kernel [default: the matrix]
+    #[arg(long = "kernel", value_name = "SUITE|DIR", value_delimiter = ',')]
+    kernels: Vec<String>,
+    #[command(flatten)]
+    nvdimms: Nvdimms,
+    /// If something is missing on this machine, list it and fail
+    #[arg(long)]
+    no_install: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Step {
+    /// cargo fmt --check
+    Fmt,
+    /// cargo clippy, on the host crates and on the eBPF crate
+    Clippy,
+    /// cargo test
+    Unit,
+    /// The generated documents are up to date
+    Docs,
+    /// The figures on every kernel, and promtool on a scrape from each
+    Guests,
+}
+
+const STEPS: [Step; 5] = [
+    Step::Fmt,
+    Step::Clippy,
+    Step::Unit,
+    Step::Docs,
+    Step::Guests,
+];
+
+const GUESTS_AT_ONCE: usize = 2;
+
+/// What was proven in one place: on this machine, or in one kernel's guest.
+struct Report {
+    place: String,
+    checks: Vec<Check>,
+}
+
+pub fn main(args: &Args) -> Result<ExitCode> {
+    let start = Instant::now();
+    let steps = if args.only.is_empty() {
+        STEPS.to_vec()
+    } else {
+        args.only.clone()
+    };
+    let matrix: Vec<String> = if args.kernels.is_empty() {
+        kernels::MATRIX.map(str::to_owned).to_vec()
+    } else {
+        args.kernels.clone()
+    };
+    setup::ensure(&Install {
+        allowed: !args.no_install,
+        tests: true,
+    })?;
+    let guests = steps.contains(&Step::Guests);
+    let (mut reports, kernels) = thread::scope(|scope| {
+        // The network is idle while this machine compiles.
+        let fetch = scope.spawn(|| if guests { fetch(&matrix) } else { Vec::new() });
+        let host = host_steps(&steps);
+        (
+            vec![host],
+            fetch.join().expect("fetching kernels does not panic"),
+        )
+    });
+    if guests {
+        reports.extend(guest_steps(kernels, &args.nvdimms)?);
+    }
+    print_table(&reports);
+    let all: Vec<Check> = reports
+        .into_iter()
+        .flat_map(|report| report.checks)
+        .collect();
+    let [passed, failed, skipped] = verdict::count(&all);
+    println!("\nin {}", minutes(start.elapsed()));
+    let skipped = if skipped == 0 {
+        String::new()
+    } else {
+        format!(", {skipped} skipped")
+    };
+    println!("{passed} passed, {failed} failed{skipped}");
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn host_steps(steps: &[Step]) -> Report {
+    let mut checks = Vec::new();
+    let mut step = |name: &str, work: &dyn Fn() -> Result<()>| {
+        println!("host              ....  {name}");
+        let start = Instant::now();
+        let check = match work() {
+            Ok(()) => Check::new("host", name, Outcome::Pass, minutes(start.elapsed())),
+            Err(error) => Check::new("host", name, Outcome::Fail, format!("{error:#}")),
+        };
+        print_check("host", &check);
+        checks.push(check);
+    };
+    for chosen in steps {
+        match chosen {
+            Step::Fmt => step("fmt", &|| {
+                run(cargo().args(["fmt", "--all", "--", "--check"]))
+            }),
+            Step::Clippy => {
+                step("clippy", &|| {
+                    run(cargo().args([
+                        "clippy",
+                        "--quiet",
+                        "--all-targets",
+                        "--",
+                        "-D",
+                        "warnings",
+                    ]))
+                });
+                step("clippy-ebpf", &clippy_ebpf);
+            }
+            Step::Unit => step("unit", &|| run(cargo().args(["test", "--quiet"]))),
+            Step::Docs => step("docs", &|| docs::main(&docs::Args { check: true })),
+            Step::Guests => step("build", &build_agent),
+        }
+    }
+    Report {
+        place: "host".to_owned(),
+        checks,
+    }
+}
+
+fn clippy_ebpf() -> Result<()> {
+    let compiler =
+        Compiler::find().context("no compiler for the eBPF crate: run `cargo xtask setup`")?;
+    let mut command = compiler.clippy();
+    command.args([
+        "--quiet",
+        "--package",
+        "daxscope-ebpf",
+        "-Z",
+        "build-std=core",
+        "--target",
+        "bpfel-unknown-none",
+    ]);
+    // A folder of its own: another compiler would throw away what the others have built.
+    command
+        .arg("--target-dir")
+        .arg(target_dir()?.join("clippy-ebpf"))
+        .args(["--", "-D", "warnings"]);
+    run(&mut command)
+}
+
+/// The agent as users build it; the guests get this file.
+pub fn build_agent() -> Result<()> {
+    run(cargo().args(["build", "--release", "--quiet", "--package", "daxscope"]))
+}
+
+fn fetch(matrix: &[String]) -> Vec<(String, Result<Kernel>)> {
+    matrix
+        .iter()
+        .map(|which| (which.clone(), kernels::get(which)))
+        .collect()
+}
+
+fn guest_steps(kernels: Vec<(String, Result<Kernel>)>, nvdimms: &Nvdimms) -> Result<Vec<Report>> {
+    let first = kernels.iter().find_map(|(_, kernel)| kernel.as_ref().ok());
+    let accel = first.map_or(Ok(Accel::Tcg), accel::choose)?;
+    println!(
+        "guests: {} on {accel:?}, {GUESTS_AT_ONCE} side by side",
+        kernels.len()
+    );
+    let queue = Mutex::new(VecDeque::from(kernels));
+    let reports = Mutex::new(Vec::new());
+    let next = || {
+        queue
+            .lock()
+            .expect("no thread panics with the queue")
+            .pop_front()
+    };
+    thread::scope(|scope| {
+        for _ in 0..GUESTS_AT_ONCE {
+            scope.spawn(|| {
+                while let Some((which, kernel)) = next() {
+                    let checks = kernel
+                        .and_then(|kernel| proof::of(&kernel, nvdimms, accel))
+                        .unwrap_or_else(|error| {
+                            let check =
+                                Check::new("guest", "run", Outcome::Fail, format!("{error:#}"));
+                            print_check(&which, &check);
+                            vec![check]
+                        });
+                    reports
+                        .lock()
+                        .expect("no thread panics with the reports")
+                        .push(Report {
+                            place: which,
+                            checks,
+                        });
+                }
+            });
+        }
+    });
+    Ok(reports.into_inner().expect("all threads have ended"))
+}
+
+pub fn print_check(place: &str, check: &Check) {
+    let Check {
+        outcome,
+        group,
+        name,
+        detail,
+    } = check;
+    let name = if place == group {
+        name.clone()
+    } else {
+        format!("{group}/{name}")
+    };
+    println!("{place:16}  {}  {name}  {detail}", outcome.word());
+}
+
+/// Kernels down, groups of checks across.
+fn print_table(reports: &[Report]) {
+    let (host, guests): (Vec<_>, Vec<_>) =
+        reports.iter().partition(|report| report.place == "host");
+    for check in host.iter().flat_map(|report| &report.checks) {
+        print!("\n{:16}  {}", check.name, check.outcome.word());
+    }
+    println!();
+    if guests.is_empty() {
+        return;
+    }
+    let groups: BTreeSet<&str> = guests
+        .iter()
+        .flat_map(|report| &report.checks)
+        .map(|check| check.group.as_str())
+        .collect();
+    print!("\n{:16}", "kernel");
+    for group in &groups {
+        print!("  {group:>12}");
+    }
+    println!();
+    let mut guests = guests;
+    guests.sort_by(|a, b| a.place.cmp(&b.place));
+    for report in guests {
+        print!("{:16}", report.place);
+        for group in &groups {
+            let of: Vec<Check> = report
+                .checks
+                .iter()
+                .filter(|check| check.group == *group)
+                .cloned()
+                .collect();
+            print!("  {:>12}", cell(verdict::count(&of)));
+        }
+        println!();
+    }
+}
+
+fn cell([passed, failed, skipped]: [usize; 3]) -> String {
+    match (passed + failed + skipped, failed, skipped) {
+        (0, ..) => "-".to_owned(),
+        (all, 0, 0) => format!("{all} ok"),
+        (_, 0, skipped) => format!("{passed} ok, {skipped} skip"),
+        (all, failed, _) => format!("{failed}/{all} FAIL"),
+    }
+}
+
+pub fn minutes(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 {
+        format!("{:.1} s", time.as_secs_f64())
+    } else {
+        format!("{} min {:02} s", seconds / 60, seconds % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, cell, minutes};
+
+    #[test]
+    fn cells_show_the_worst_first() {
+        assert_eq!(cell([0, 0, 0]), "-");
+        assert_eq!(cell([3, 0, 0]), "3 ok");
+        assert_eq!(cell([3, 0, 1]), "3 ok, 1 skip");
+        assert_eq!(cell([3, 2, 1]), "2/6 FAIL");
+    }
+
+    #[test]
+    fn times_are_readable() {
+        assert_eq!(minutes(Duration::from_millis(1500)), "1.5 s");
+        assert_eq!(minutes(Duration::from_secs(125)), "2 min 05 s");
+    }
+}
