@@ -1,5 +1,6 @@
 //! Running other programs, with errors that name the program and what it said.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -38,7 +39,7 @@ pub fn read_text(command: &mut Command) -> Result<String> {
 }
 
 /// The file that `name` would run, if there is one on PATH.
-pub fn on_path(name: &str) -> Option<std::path::PathBuf> {
+pub fn on_path(name: &str) -> Option<PathBuf> {
     // Debian keeps administrators' tools (modinfo) in /usr/sbin, which a user's PATH leaves out.
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -47,9 +48,16 @@ pub fn on_path(name: &str) -> Option<std::path::PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The cargo that runs this program.
+/// The cargo that runs this program, at work on the whole workspace wherever the user stands in it.
 pub fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace());
+    command
+}
+
+pub fn workspace() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
 }
 
 fn name(command: &Command) -> String {

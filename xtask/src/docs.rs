@@ -1,11 +1,10 @@
 //! Documents that the program itself writes, so that they cannot lag behind it.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{cargo, read_text};
+use crate::command::{cargo, read_text, workspace};
 
 /// Write docs/metrics.md from the agent's own metric descriptions
 #[derive(clap::Args)]
@@ -18,10 +17,7 @@ pub struct Args {
 const METRICS: &str = "docs/metrics.md";
 
 pub fn main(args: &Args) -> Result<()> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("xtask has no workspace around it")?;
-    let file = workspace.join(METRICS);
+    let file = workspace().join(METRICS);
     let text = read_text(cargo().args([
         "run",
         "--quiet",

@@ -14,26 +14,27 @@ use crate::accel::Accel;
 use crate::initramfs::Contents;
 use crate::kernels::Kernel;
 use crate::qemu::{self, Guest, Spec};
-use crate::test::{minutes, print_check};
+use crate::test::{Args, minutes, print_check};
 use crate::verdict::{self, Check, End, Line, Outcome};
-use crate::vm::{self, Nvdimms};
+use crate::vm;
 use crate::{setup, target_dir};
 
 /// Under TCG on a busy machine; a guest that is well needs a few minutes.
 const GUEST_LIMIT: Duration = Duration::from_mins(30);
 
 /// Runs all checks on one kernel.
-pub fn of(kernel: &Kernel, nvdimms: &Nvdimms, accel: Accel) -> Result<Vec<Check>> {
+pub fn of(kernel: &Kernel, args: &Args, accel: Accel) -> Result<Vec<Check>> {
     let start = Instant::now();
     let mut contents = Contents {
         programs: vm::programs()?,
         ..Contents::default()
     };
     contents.programs.push(vm::agent()?);
-    contents.command = Some("xtask guest checks".to_owned());
+    let quick = if args.quick { " --quick" } else { "" };
+    contents.command = Some(format!("xtask guest checks{quick}"));
     let spec = Spec {
         kernel: kernel.clone(),
-        nvdimms: nvdimms.clone(),
+        nvdimms: args.nvdimms.clone(),
         contents,
         port: None,
         interactive: false,

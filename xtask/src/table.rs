@@ -11,18 +11,15 @@ const STRUCT_PAGE: f64 = 64.0;
 /// The points that populate struct pages contain each other: the innermost that is there for every geometry.
 const POPULATE: [&str; 2] = ["__populate_section_memmap", "__add_pages"];
 
-const HEAD: [&str; 11] = [
-    "geometry",
-    "regions",
-    "struct pages",
-    "RAM for them*",
-    "populate p50",
-    "p99",
-    "init p50",
-    "p99",
-    "pages pinned",
-    "pages/s",
-    "bytes/s",
+const HEAD: [[&str; 11]; 2] = [
+    [
+        "geometry", "regions", "struct", "RAM for", "populate", "populate", "init", "init",
+        "pages", "pages", "bytes",
+    ],
+    [
+        "", "", "pages", "them*", "median", "p99", "median", "p99", "pinned", "pinned/s",
+        "pinned/s",
+    ],
 ];
 
 pub fn of(scrape: &Scrape) -> String {
@@ -36,12 +33,9 @@ pub fn of(scrape: &Scrape) -> String {
             .is_some()
     });
     let mut geometries: Vec<String> = geometries(scrape).into_iter().collect();
-    geometries.sort_by(|a, b| {
-        bytes_of(a)
-            .unwrap_or(0.0)
-            .total_cmp(&bytes_of(b).unwrap_or(0.0))
-    });
-    let mut rows = vec![HEAD.map(str::to_owned)];
+    let place = |geometry: &String| bytes_of(geometry).unwrap_or(f64::INFINITY);
+    geometries.sort_by(|a, b| place(a).total_cmp(&place(b)));
+    let mut rows = HEAD.map(|line| line.map(str::to_owned)).to_vec();
     rows.extend(
         geometries
             .iter()
@@ -183,8 +177,8 @@ fn aligned(rows: &[[String; 11]]) -> String {
             };
         }
         text.push('\n');
-        if number == 0 {
-            let width = text.trim_end().chars().count();
+        if number + 1 == HEAD.len() {
+            let width = text.lines().last().map_or(0, |line| line.chars().count());
             text.push_str(&"-".repeat(width));
             text.push('\n');
         }
@@ -270,7 +264,7 @@ daxscope_gup_duration_seconds_sum{how="pin",entry="fast",geometry="system"} 0.00
             })
             .collect();
         assert_eq!(
-            cells[2],
+            cells[5],
             [
                 "system", "-", "-", "-", "-", "-", "-", "-", "1,000", "1.0 M", "4.1 GB"
             ]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::accel::{self, Accel};
-use crate::command::{cargo, run};
+use crate::command::{cargo, run, workspace};
 use crate::ebpf::Compiler;
 use crate::kernels::{self, Kernel};
 use crate::setup::{self, Install};
@@ -32,7 +32,10 @@ pub struct Args {
     #[arg(long = "kernel", value_name = "SUITE|DIR", value_delimiter = ',')]
     kernels: Vec<String>,
     #[command(flatten)]
-    nvdimms: Nvdimms,
+    pub nvdimms: Nvdimms,
+    /// Pin an eighth of the pages in the guests: while working on something
+    #[arg(long)]
+    pub quick: bool,
     /// If something is missing on this machine, list it and fail
     #[arg(long)]
     no_install: bool,
@@ -95,7 +98,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         )
     });
     if guests {
-        reports.extend(guest_steps(kernels, &args.nvdimms)?);
+        reports.extend(guest_steps(kernels, args)?);
     }
     print_table(&reports);
     let all: Vec<Check> = reports
@@ -162,6 +165,7 @@ fn clippy_ebpf() -> Result<()> {
     let compiler =
         Compiler::find().context("no compiler for the eBPF crate: run `cargo xtask setup`")?;
     let mut command = compiler.clippy();
+    command.current_dir(workspace());
     command.args([
         "--quiet",
         "--package",
@@ -171,6 +175,11 @@ fn clippy_ebpf() -> Result<()> {
         "--target",
         "bpfel-unknown-none",
     ]);
+    // As agent/build.rs does: the crate asks for the machine that it traces, which is not its target.
+    command.env(
+        "CARGO_ENCODED_RUSTFLAGS",
+        format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
+    );
     // A folder of its own: another compiler would throw away what the others have built.
     command
         .arg("--target-dir")
@@ -191,7 +200,7 @@ fn fetch(matrix: &[String]) -> Vec<(String, Result<Kernel>)> {
         .collect()
 }
 
-fn guest_steps(kernels: Vec<(String, Result<Kernel>)>, nvdimms: &Nvdimms) -> Result<Vec<Report>> {
+fn guest_steps(kernels: Vec<(String, Result<Kernel>)>, args: &Args) -> Result<Vec<Report>> {
     let first = kernels.iter().find_map(|(_, kernel)| kernel.as_ref().ok());
     let accel = first.map_or(Ok(Accel::Tcg), accel::choose)?;
     println!(
@@ -211,7 +220,7 @@ fn guest_steps(kernels: Vec<(String, Result<Kernel>)>, nvdimms: &Nvdimms) -> Res
             scope.spawn(|| {
                 while let Some((which, kernel)) = next() {
                     let checks = kernel
-                        .and_then(|kernel| proof::of(&kernel, nvdimms, accel))
+                        .and_then(|kernel| proof::of(&kernel, args, accel))
                         .unwrap_or_else(|error| {
                             let check =
                                 Check::new("guest", "run", Outcome::Fail, format!("{error:#}"));
@@ -244,7 +253,15 @@ pub fn print_check(place: &str, check: &Check) {
     } else {
         format!("{group}/{name}")
     };
-    println!("{place:16}  {}  {name}  {detail}", outcome.word());
+    // What passed is not read again; the whole line is in the guest's console log.
+    let shown = if *outcome == Outcome::Pass { 100 } else { 2000 };
+    let more = if detail.chars().count() > shown {
+        "…"
+    } else {
+        ""
+    };
+    let detail: String = detail.chars().take(shown).collect();
+    println!("{place:16}  {}  {name}  {detail}{more}", outcome.word());
 }
 
 /// Kernels down, groups of checks across.
