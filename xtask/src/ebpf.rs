@@ -14,7 +14,7 @@ pub enum Compiler {
     Debian,
 }
 
-pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 pub const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core/src/lib.rs";
 pub const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
 

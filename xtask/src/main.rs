@@ -10,6 +10,7 @@ mod docs;
 mod ebpf;
 mod guest;
 mod initramfs;
+mod install;
 mod kernels;
 mod mirror;
 mod proof;
@@ -28,7 +29,11 @@ use clap::{Parser, Subcommand};
 
 /// Builds, proves and shows daxscope on real kernels in guests with emulated persistent memory.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -64,5 +69,8 @@ fn main() -> ExitCode {
 /// Cargo's target folder, as this program was built into it (`<target>/debug/xtask`).
 fn target_dir() -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find this program's own file")?;
-    own.ancestors().nth(2).map(PathBuf::from).with_context(|| format!("{} is not in a target folder", own.display()))
+    own.ancestors()
+        .nth(2)
+        .map(PathBuf::from)
+        .with_context(|| format!("{} is not in a target folder", own.display()))
 }

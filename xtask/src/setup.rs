@@ -1,17 +1,13 @@
 //! What a bare Debian machine with cargo lacks: said first, with the reason, then installed.
 
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
-use crate::apt::Suite;
-use crate::cache::{self, Lock};
-use crate::command::{cargo, on_path, run};
-use crate::ebpf::{Compiler, DEBIAN_CLIPPY, DEBIAN_RUSTC, DEBIAN_SOURCE};
-use crate::mirror;
+use crate::command::on_path;
+use crate::ebpf::{Compiler, DEBIAN_CLIPPY, DEBIAN_SOURCE};
+use crate::{cache, install};
 
 /// Install what is missing: packages, bpf-linker, promtool
 #[derive(clap::Args)]
@@ -39,6 +35,8 @@ pub struct Install {
 enum Present {
     Program(&'static str),
     File(&'static str),
+    /// A distribution's rustc that bpf-linker can follow; an older one would not do.
+    Rustc,
 }
 
 /// Debian packages: name, why, how recognised.
@@ -76,7 +74,7 @@ const COMPILER: [(&str, &str, Present); 2] = [
     (
         "rustc-web",
         "Debian's newest Rust compiler, for the eBPF object",
-        Present::File(DEBIAN_RUSTC),
+        Present::Rustc,
     ),
     (
         "rust-web-src",
@@ -110,7 +108,7 @@ const CLIPPY: [(&str, &str, Present); 1] = [(
     Present::File(DEBIAN_CLIPPY),
 )];
 
-const BPF_LINKER: &str = "0.13.0";
+pub const BPF_LINKER: &str = "0.13.0";
 /// What this version of bpf-linker can be built for (its cargo features `llvm-N`).
 const LLVM: std::ops::RangeInclusive<u32> = 21..=23;
 
@@ -118,6 +116,16 @@ struct Missing {
     what: String,
     why: String,
     how: How,
+}
+
+impl Missing {
+    fn new(what: impl Into<String>, why: impl Into<String>, how: How) -> Self {
+        Self {
+            what: what.into(),
+            why: why.into(),
+            how,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -142,10 +150,10 @@ impl fmt::Display for Missing {
 }
 
 /// Installs until nothing is missing. What bpf-linker needs is known only once a compiler is here, hence rounds.
-pub fn ensure(install: &Install) -> Result<()> {
+pub fn ensure(wanted: &Install) -> Result<()> {
     let mut before = Vec::new();
     loop {
-        let missing = missing(install)?;
+        let missing = missing(wanted)?;
         if missing.is_empty() {
             if before.is_empty() {
                 eprintln!("setup: nothing is missing");
@@ -162,7 +170,7 @@ pub fn ensure(install: &Install) -> Result<()> {
         for one in &missing {
             eprintln!("{one}");
         }
-        if !install.allowed {
+        if !wanted.allowed {
             bail!("{} missing, and --no-install was given", missing.len());
         }
         round(&missing)?;
@@ -177,70 +185,57 @@ fn round(missing: &[Missing]) -> Result<()> {
         .map(|one| one.what.as_str())
         .collect();
     if !packages.is_empty() {
-        return install_packages(&packages);
+        return install::packages(&packages);
     }
     for one in missing {
         match one.how {
-            How::BpfLinker(llvm) => install_linker(llvm)?,
-            How::Promtool => unpack_promtool()?,
+            How::BpfLinker(llvm) => install::linker(llvm)?,
+            How::Promtool => install::promtool()?,
             How::Apt | How::Later => {}
         }
     }
     Ok(())
 }
 
-fn missing(install: &Install) -> Result<Vec<Missing>> {
+fn missing(wanted: &Install) -> Result<Vec<Missing>> {
     let mut missing = absent(&PACKAGES);
     let compiler = Compiler::find();
     if compiler != Some(Compiler::Nightly) {
         missing.extend(absent(&COMPILER));
-        if install.tests {
+        if wanted.tests {
             missing.extend(absent(&CLIPPY));
         }
     }
-    match compiler {
-        _ if on_path("bpf-linker").is_some() => {}
-        None => {
-            missing.extend(absent(&LINKER));
-            let why = "links the eBPF object; with the files of that compiler's LLVM";
-            missing.push(Missing {
-                what: "bpf-linker".into(),
-                why: why.into(),
-                how: How::Later,
-            });
-        }
-        Some(compiler) => {
-            let llvm = compiler.llvm()?;
-            if !linker(llvm)?.is_file() {
-                check_llvm(llvm)?;
-                missing.extend(absent(&LINKER));
-                if !Path::new(&format!("/usr/lib/llvm-{llvm}/include/llvm-c/Core.h")).exists() {
-                    let why = format!(
-                        "builds bpf-linker: the compiler of the eBPF object has LLVM {llvm}"
-                    );
-                    missing.push(Missing {
-                        what: format!("llvm-{llvm}-dev"),
-                        why,
-                        how: How::Apt,
-                    });
-                }
-                let why = format!("links the eBPF object, version {BPF_LINKER} for LLVM {llvm}");
-                missing.push(Missing {
-                    what: "bpf-linker".into(),
-                    why,
-                    how: How::BpfLinker(llvm),
-                });
-            }
-        }
+    missing.extend(missing_linker(compiler)?);
+    if wanted.tests && promtool()?.is_none() {
+        let why = "Prometheus' own check of our metrics, from Debian's package prometheus";
+        missing.push(Missing::new("promtool", why, How::Promtool));
     }
-    if install.tests && promtool()?.is_none() {
-        let why = "Prometheus' own check of our metrics, from Debian's package prometheus".into();
-        missing.push(Missing {
-            what: "promtool".into(),
-            why,
-            how: How::Promtool,
-        });
+    Ok(missing)
+}
+
+/// bpf-linker, which must have the LLVM of the compiler, and what it is built with.
+fn missing_linker(compiler: Option<Compiler>) -> Result<Vec<Missing>> {
+    if on_path("bpf-linker").is_some() {
+        return Ok(Vec::new());
     }
+    let mut missing = absent(&LINKER);
+    let Some(compiler) = compiler else {
+        let why = "links the eBPF object; with the files of that compiler's LLVM";
+        missing.push(Missing::new("bpf-linker", why, How::Later));
+        return Ok(missing);
+    };
+    let llvm = compiler.llvm()?;
+    if linker(llvm)?.is_file() {
+        return Ok(Vec::new());
+    }
+    check_llvm(llvm)?;
+    if !Path::new(&format!("/usr/lib/llvm-{llvm}/include/llvm-c/Core.h")).exists() {
+        let why = format!("builds bpf-linker: the compiler of the eBPF object has LLVM {llvm}");
+        missing.push(Missing::new(format!("llvm-{llvm}-dev"), why, How::Apt));
+    }
+    let why = format!("links the eBPF object, version {BPF_LINKER} for LLVM {llvm}");
+    missing.push(Missing::new("bpf-linker", why, How::BpfLinker(llvm)));
     Ok(missing)
 }
 
@@ -248,13 +243,12 @@ fn absent(packages: &[(&str, &str, Present)]) -> Vec<Missing> {
     let absent = packages.iter().filter(|(_, _, present)| match present {
         Present::Program(name) => on_path(name).is_none(),
         Present::File(path) => !Path::new(path).exists(),
+        Present::Rustc => !Compiler::Debian
+            .llvm()
+            .is_ok_and(|llvm| LLVM.contains(&llvm)),
     });
     absent
-        .map(|(name, why, _)| Missing {
-            what: (*name).into(),
-            why: (*why).into(),
-            how: How::Apt,
-        })
+        .map(|(name, why, _)| Missing::new(*name, *why, How::Apt))
         .collect()
 }
 
@@ -269,81 +263,9 @@ fn check_llvm(llvm: u32) -> Result<()> {
     Ok(())
 }
 
-fn install_packages(packages: &[&str]) -> Result<()> {
-    let root = std::fs::metadata("/proc/self")
-        .context("cannot read /proc/self")?
-        .uid()
-        == 0;
-    ensure!(
-        root || on_path("sudo").is_some(),
-        "installing needs root, and there is no sudo: run as root `apt-get install --no-install-recommends {}`",
-        packages.join(" ")
-    );
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new(if root { "env" } else { "sudo" });
-        if !root {
-            command.arg("env");
-        }
-        command
-            .args([
-                "DEBIAN_FRONTEND=noninteractive",
-                "apt-get",
-                "-q",
-                "-o",
-                "DPkg::Lock::Timeout=300",
-            ])
-            .args(arguments);
-        eprintln!(
-            "+ {}{}",
-            if root { "" } else { "sudo " },
-            ["apt-get"]
-                .iter()
-                .chain(arguments)
-                .copied()
-                .collect::<Vec<_>>()
-                .join(" ")
-        );
-        run(&mut command)
-    };
-    apt(&["update"])?;
-    // rustc-web conflicts with the packages rustc and rustup: never take a compiler away that somebody works with.
-    let mut arguments = vec!["install", "-y", "--no-install-recommends", "--no-remove"];
-    arguments.extend(packages);
-    apt(&arguments).context(
-        "apt could not install what is missing. If it is rustc-web that conflicts (with the packages rustc or rustup), or \
-         an llvm-N-dev that this Debian does not have: `rustup toolchain install nightly -c rust-src` and a \
-         bpf-linker on PATH do without both",
-    )
-}
-
 /// Where `agent/build.rs` looks for the linker when PATH has none.
-fn linker(llvm: u32) -> Result<PathBuf> {
+pub fn linker(llvm: u32) -> Result<PathBuf> {
     Ok(cache::dir()?.join(format!("bpf-linker-llvm-{llvm}/bin/bpf-linker")))
-}
-
-fn install_linker(llvm: u32) -> Result<()> {
-    let cache = cache::dir()?;
-    let _lock = Lock::take(&cache)?;
-    let prefix = format!("/usr/lib/llvm-{llvm}");
-    // Unoptimised: it builds in a fifth of the time, and the work is done in LLVM's library all the same.
-    let mut command = cargo();
-    command.args([
-        "install",
-        "bpf-linker",
-        "--locked",
-        "--debug",
-        "--version",
-        BPF_LINKER,
-        "--no-default-features",
-    ]);
-    command
-        .args(["--features", &format!("llvm-{llvm}"), "--root"])
-        .arg(cache.join(format!("bpf-linker-llvm-{llvm}")));
-    command
-        .env("LLVM_PREFIX", &prefix)
-        .env("LIBRARY_PATH", format!("{prefix}/lib"))
-        .current_dir(&cache);
-    run(&mut command)
 }
 
 /// promtool, if it is on PATH or in the cache.
@@ -352,16 +274,6 @@ pub fn promtool() -> Result<Option<PathBuf>> {
     Ok(on_path("promtool").or_else(|| cached.is_file().then_some(cached)))
 }
 
-fn promtool_home() -> Result<PathBuf> {
+pub fn promtool_home() -> Result<PathBuf> {
     Ok(cache::dir()?.join("promtool"))
-}
-
-/// Only the tool: to install the package would start a Prometheus server on this machine.
-fn unpack_promtool() -> Result<()> {
-    let home = promtool_home()?;
-    let _lock = Lock::take(&home)?;
-    let suite = Suite::open(&mirror::own_suite()?, home.join("apt"))?;
-    eprintln!("promtool: downloading prometheus of {}", suite.name);
-    suite.refresh()?;
-    suite.unpack(&["prometheus".to_owned()], &home.join("root"))
 }
