@@ -19,7 +19,7 @@ use crate::{
     field::read,
     hist::{add, record},
     layout::layout,
-    page,
+    page::page_geometry,
     span::{self, Return, Spans},
 };
 
@@ -138,7 +138,7 @@ fn count_error(point: u32, errno: u64) {
 #[inline(always)]
 fn geometry_at(pages: u64, index: u64) -> u32 {
     match read::<u64>(pages + 8 * index) {
-        Some(page) => page::geometry(page),
+        Some(page) => page_geometry(page),
         None => {
             crate::lost::count(lost::UNREADABLE);
             UNKNOWN
@@ -164,9 +164,11 @@ fn count_pages(pages: u64, n: u64, first: u32, count: impl Fn(u32, u64)) {
     count(last, n - seam);
 }
 
-/// The index of the first page that is not like page 0, where page `n - 1` is known not to be.
+/// The index of the first page that is not like page 0, where page `n - 1` is known not to be. A global function, as
+/// is [`page_geometry`], so that the verifier walks its loop once.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn seam(pages: u64, n: u64, first: u32) -> u64 {
+pub extern "C" fn seam(pages: u64, n: u64, first: u32) -> u64 {
     let (mut like, mut unlike) = (0, n - 1);
     // 2^32 pages are 16 TiB, and the count is an int or bounded by memory.
     for _ in 0..32 {
@@ -193,7 +195,7 @@ fn enter_put(call: &impl Call, _point: u32) {
         return;
     };
     if flags as u32 & layout!(foll_pin) != 0 {
-        count_unpinned(page::geometry(folio), u64::from(refs as u32));
+        count_unpinned(page_geometry(folio), u64::from(refs as u32));
     }
 }
 
@@ -240,7 +242,7 @@ fn enter_unpin_one(call: &impl Call, point: u32) {
     if outermost(call, point)
         && let Some(page) = call.arg(0)
     {
-        count_unpinned(page::geometry(page), 1);
+        count_unpinned(page_geometry(page), 1);
     }
 }
 
@@ -250,7 +252,7 @@ fn enter_unpin_range(call: &impl Call, point: u32) {
     if outermost(call, point)
         && let (Some(page), Some(n)) = (call.arg(0), call.arg(1))
     {
-        count_unpinned(page::geometry(page), n);
+        count_unpinned(page_geometry(page), n);
     }
 }
 

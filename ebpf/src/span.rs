@@ -68,11 +68,13 @@ pub fn exit(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, point: u
         crate::lost::count(lost::UNMATCHED_RETURN);
         return Return::Unmatched;
     };
-    if span.point == point && frame.wrapping_sub(span.frame) <= FRAME_SLACK {
+    // Comparisons only: the frame of a traced call is its context, on which the verifier allows no arithmetic.
+    let highest = span.frame.wrapping_add(FRAME_SLACK);
+    if span.point == point && span.frame <= frame && frame <= highest {
         let _ = spans.remove(key);
         return Return::Of(span, now.saturating_sub(span.start));
     }
-    if nestable && span.frame.wrapping_add(FRAME_SLACK) >= frame {
+    if nestable && frame <= highest {
         return Return::Nested;
     }
     crate::lost::count(lost::UNMATCHED_RETURN);

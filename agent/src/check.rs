@@ -1,0 +1,165 @@
+//! The verb `check`: what this kernel can do, in words.
+
+use std::{fmt, process::ExitCode};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{CheckArgs, DEGRADED, FAILED},
+    kernel::{Kernel, privileges::Privileges},
+    load::{self, Mechanism, Probes, Verdict},
+};
+
+/// The verdicts on all points, taken together.
+pub struct Verdicts<'a>(pub &'a [Verdict]);
+
+impl Verdicts<'_> {
+    /// How many points are attached.
+    #[must_use]
+    pub fn attached(&self) -> usize {
+        self.0.iter().filter(|v| v.mechanism.is_some()).count()
+    }
+
+    /// Required points that are not attached.
+    pub fn missing(&self) -> impl Iterator<Item = &Verdict> {
+        self.0.iter().filter(|v| v.required && v.mechanism.is_none())
+    }
+}
+
+/// Everything that `check` found out.
+struct Report {
+    kernel: Kernel,
+    privileges: Privileges,
+    /// Nothing could be loaded: why.
+    probes: Result<Probes>,
+}
+
+/// Loads and attaches everything, says what came of it, and detaches.
+///
+/// # Errors
+/// When the report cannot be printed.
+pub fn check(args: &CheckArgs) -> Result<ExitCode> {
+    let kernel = Kernel::read(args.probes.btf.as_deref());
+    let probes = load::load(&kernel, args.probes.mechanisms(), false);
+    let report = Report {
+        kernel,
+        privileges: Privileges::read(),
+        probes,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report.json())?);
+    } else {
+        print!("{report}");
+    }
+    Ok(ExitCode::from(report.outcome().1))
+}
+
+impl Report {
+    fn verdicts(&self) -> &[Verdict] {
+        self.probes.as_ref().map_or(&[], |probes| &probes.verdicts)
+    }
+
+    fn geometry_unknown(&self) -> Option<&str> {
+        self.probes.as_ref().ok()?.facts.geometry_unknown.as_deref()
+    }
+
+    /// The verdict on the whole, and the exit status.
+    fn outcome(&self) -> (&'static str, u8) {
+        let verdicts = Verdicts(self.verdicts());
+        if verdicts.attached() == 0 {
+            ("failed", FAILED)
+        } else if verdicts.missing().next().is_some() || self.geometry_unknown().is_some() {
+            ("degraded", DEGRADED)
+        } else {
+            ("ok", 0)
+        }
+    }
+
+    fn json(&self) -> Value {
+        let probes: Vec<_> = self.verdicts().iter().map(verdict_json).collect();
+        let btf = match &self.kernel.btf {
+            Ok(btf) => json!({ "path": btf.path, "error": null }),
+            Err(error) => json!({ "path": null, "error": format!("{error:#}") }),
+        };
+        json!({
+            "daxscope": crate::VERSION,
+            "kernel": self.kernel.release,
+            "btf": btf,
+            "privileges": self.privileges.json(),
+            "geometry_unknown": self.geometry_unknown(),
+            "error": self.probes.as_ref().err().map(|error| format!("{error:#}")),
+            "probes": probes,
+            "verdict": self.outcome().0,
+        })
+    }
+}
+
+fn verdict_json(verdict: &Verdict) -> Value {
+    json!({
+        "family": verdict.family,
+        "probe": verdict.point,
+        "symbol": verdict.symbol,
+        "mechanism": verdict.mechanism.map(Mechanism::name),
+        "attached": verdict.mechanism.is_some(),
+        "required": verdict.required,
+        "reason": verdict.reason,
+    })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        writeln!(f, "kernel      {}", self.kernel.release)?;
+        match &self.kernel.btf {
+            Ok(btf) => writeln!(f, "BTF         {}", btf.path.display())?,
+            Err(error) => writeln!(f, "BTF         none: {error:#}")?,
+        }
+        let access = &self.privileges;
+        let capabilities = match access.capabilities[..] {
+            [] => "no capability that helps".to_owned(),
+            ref some => some.join(" "),
+        };
+        let lockdown = access.lockdown.as_deref().unwrap_or("not in this kernel");
+        let paranoid = access.perf_event_paranoid;
+        let paranoid = paranoid.map_or_else(|| "not in this kernel".into(), |level| level.to_string());
+        writeln!(f, "access      {capabilities}; lockdown {lockdown}; perf_event_paranoid {paranoid}")?;
+        match &self.probes {
+            Err(error) => writeln!(f, "probes      none: {error:#}")?,
+            Ok(probes) => {
+                let geometry = probes.facts.geometry_unknown.as_deref().unwrap_or("can be told");
+                writeln!(f, "geometry    {geometry}\n")?;
+                table(f, &probes.verdicts)?;
+            }
+        }
+        let verdicts = Verdicts(self.verdicts());
+        let (attached, missing) = (verdicts.attached(), verdicts.missing().count());
+        let (outcome, _) = self.outcome();
+        writeln!(f, "\n{outcome}: {attached} probe points attach, {missing} required ones do not")
+    }
+}
+
+fn table(f: &mut fmt::Formatter, verdicts: &[Verdict]) -> fmt::Result {
+    let head = ["FAMILY", "PROBE", "ON", "BY", "VERDICT"].map(str::to_owned);
+    let rows = verdicts.iter().map(|verdict| {
+        let by = verdict.mechanism.map_or("-", Mechanism::name);
+        let word = match (verdict.mechanism, verdict.required) {
+            (Some(_), _) => "attached",
+            (None, true) => "MISSING",
+            (None, false) => "absent",
+        };
+        let why = match verdict.reason.as_str() {
+            "" => String::new(),
+            reason => format!(" ({reason})"),
+        };
+        let on = if verdict.mechanism.is_some() { verdict.symbol } else { "-" };
+        [verdict.family, verdict.point, on, by, &format!("{word}{why}")].map(str::to_owned)
+    });
+    let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
+    for [family, probe, on, by, verdict] in &rows {
+        let [a, b, c, d] = widths;
+        writeln!(f, "{family:a$}  {probe:b$}  {on:c$}  {by:d$}  {verdict}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{check, load::Mechanism, metrics, probes, run};
+
+/// Nothing could be done.
+pub const FAILED: u8 = 1;
+/// Done, but the picture is incomplete. (2 is bad usage, by clap.)
+pub const DEGRADED: u8 = 3;
+
+/// See what struct pages cost on this host: per-geometry struct-page counts, memory-map populate latency and page
+/// pinning of persistent-memory, CXL and device-dax memory, measured in the running kernel by eBPF.
+#[derive(Parser)]
+#[command(name = "daxscope", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DAXSCOPE_REVISION"), ")"))]
+#[command(after_help = "Examples:
+  daxscope check                 what this kernel lets us see, and why not the rest
+  daxscope run                   serve metrics on http://127.0.0.1:9954/metrics until stopped
+  curl -s 127.0.0.1:9954/metrics | grep struct_pages")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Attach the probes and serve what they measure
+    #[command(after_help = "Examples:
+  daxscope run
+  daxscope run --listen '[::1]:9954'
+  daxscope run --mechanism kprobe --bpf-log
+
+Serves /metrics (Prometheus text format), /healthz, and a page for people at /.
+Stops on SIGTERM or SIGINT and leaves nothing in the kernel.
+
+Exit status: 0 stopped, 1 cannot listen or nothing can be attached, 2 bad usage.")]
+    Run(RunArgs),
+    /// Say what this kernel can do: attach every probe, report each verdict, detach
+    #[command(after_help = "Examples:
+  daxscope check
+  daxscope check --json | jq '.probes[] | select(.attached | not)'
+
+Exit status: 0 all required probes attach, 3 some do not, 1 nothing can work, 2 bad usage.")]
+    Check(CheckArgs),
+    /// Print the list of all metrics in Markdown
+    #[command(hide = true)]
+    MetricsDoc,
+}
+
+/// What decides how probes are attached.
+#[derive(Args)]
+pub struct ProbeArgs {
+    /// How to attach: auto tries fentry (cheapest, misses nothing), then kprobe
+    #[arg(long, value_enum, default_value_t = Choice::Auto)]
+    mechanism: Choice,
+    /// Read the kernel's types from FILE instead of /sys/kernel/btf/vmlinux
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Choice {
+    Auto,
+    Fentry,
+    Kprobe,
+}
+
+impl ProbeArgs {
+    /// The mechanisms to try, in order.
+    #[must_use]
+    pub fn mechanisms(&self) -> &'static [Mechanism] {
+        match self.mechanism {
+            Choice::Auto => &[Mechanism::Fentry, Mechanism::Kprobe],
+            Choice::Fentry => &[Mechanism::Fentry],
+            Choice::Kprobe => &[Mechanism::Kprobe],
+        }
+    }
+}
+
+#[derive(Args)]
+pub struct RunArgs {
+    /// Address and port to serve on; anything but loopback is open to whoever can reach it
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9954")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub probes: ProbeArgs,
+    /// Log each loss as it happens in the kernel (rare; for debugging)
+    #[arg(long)]
+    pub bpf_log: bool,
+}
+
+#[derive(Args)]
+pub struct CheckArgs {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub probes: ProbeArgs,
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::MetricsDoc => {
+            print!("{}", metrics::markdown(probes::metrics()));
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("daxscope: {error:#}");
+        ExitCode::from(FAILED)
+    })
+}

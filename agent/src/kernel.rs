@@ -1,0 +1,36 @@
+//! Everything known about the running kernel, asked of the kernel itself. The only place that reads `/sys/kernel`
+//! and `/proc`.
+
+pub mod btf;
+pub mod facts;
+pub mod privileges;
+pub mod symbols;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use self::{btf::Btf, symbols::Symbols};
+
+/// What was read of the kernel once, before anything is loaded.
+pub struct Kernel {
+    /// As `uname -r` prints it; for people only.
+    pub release: String,
+    /// `Err` holds the reason in words.
+    pub btf: Result<Btf>,
+    pub symbols: Symbols,
+}
+
+impl Kernel {
+    /// Reads the running kernel, its BTF from `btf` if given.
+    #[must_use]
+    pub fn read(btf: Option<&Path>) -> Self {
+        let path = btf.unwrap_or(Path::new(btf::VMLINUX));
+        Self {
+            release: std::fs::read_to_string("/proc/sys/kernel/osrelease")
+                .map_or_else(|_| "unknown".into(), |release| release.trim().into()),
+            btf: Btf::open(path),
+            symbols: Symbols::read(),
+        }
+    }
+}

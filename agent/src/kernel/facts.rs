@@ -1,0 +1,142 @@
+//! What the kernel side must know of the running kernel: offsets and values from its BTF, and the few facts that
+//! no BTF holds, each with its source. The only file in which kernel versions are named.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use daxscope_common::layout::{ABSENT, Layout};
+
+use super::btf::Btf;
+
+/// `FOLL_PIN` while the FOLL flags were macros, which BTF does not hold: include/linux/mm.h of 5.10, 5.15, 6.1.
+/// Since 6.3 they are an enum, in BTF, with other values.
+const FOLL_PIN_MACRO: u32 = 0x40000;
+
+/// What was found out about the running kernel.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub layout: Layout,
+    /// Names of `enum memory_type`, by value, in the form of the `type` label.
+    pub memory_types: Vec<(u32, String)>,
+    /// Why geometries cannot be told, where that is so.
+    pub geometry_unknown: Option<String>,
+    /// The `vmemmap_shift`s that a device may have (`dax_align_valid`, drivers/dax/dax-private.h): 0, and where
+    /// pagemaps have geometries, the orders of a PMD and a PUD.
+    pub shifts: Vec<u32>,
+}
+
+impl Facts {
+    /// Reads the facts from BTF; what is missing stays [`ABSENT`], with the reason.
+    #[must_use]
+    pub fn read(btf: Result<&Btf, &anyhow::Error>) -> Self {
+        let page_shift = page_shift();
+        let mut layout = Layout {
+            page_shift,
+            ..Layout::UNKNOWN
+        };
+        let btf = match btf {
+            Ok(btf) => btf,
+            Err(error) => {
+                return Self {
+                    layout,
+                    memory_types: vec![],
+                    geometry_unknown: Some(format!("{error:#}")),
+                    shifts: vec![],
+                };
+            }
+        };
+        let offset = |member| btf.offset("dev_pagemap", member).unwrap_or(ABSENT);
+        layout.pgmap_shift = offset("vmemmap_shift");
+        layout.pgmap_type = offset("type");
+        layout.pgmap_nr_range = offset("nr_range");
+        layout.pgmap_ranges = offset("ranges");
+        layout.page_size = btf.size("page").unwrap_or(0);
+        layout.foll_pin = btf
+            .anonymous_enumerator("FOLL_PIN")
+            .unwrap_or(FOLL_PIN_MACRO);
+        let geometry_unknown = page_words(btf, &mut layout)
+            .and_then(|()| zone_bits(btf, &mut layout))
+            .err()
+            .map(|error| format!("{error:#}"));
+        // One level of page table holds a page of 8-byte entries.
+        let level = page_shift - 3;
+        let shifts = if layout.pgmap_shift == ABSENT {
+            vec![0]
+        } else {
+            vec![0, level, 2 * level]
+        };
+        Self {
+            layout,
+            memory_types: memory_types(btf),
+            geometry_unknown,
+            shifts,
+        }
+    }
+}
+
+fn page_shift() -> u32 {
+    // SAFETY: no pointer is involved.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    size.trailing_zeros()
+}
+
+/// Where a page says what it belongs to (include/linux/mm_types.h). The pagemap is `page.pgmap` up to 6.14 and
+/// `folio.pgmap` since (82ba975e4c43), and shares its word with `compound_head`, which 7.1 calls `compound_info`.
+fn page_words(btf: &Btf, layout: &mut Layout) -> Result<()> {
+    layout.page_flags = btf
+        .offset("page", "flags")
+        .context("BTF has no page.flags")?;
+    let tail = btf
+        .offset("page", "compound_head")
+        .or_else(|| btf.offset("page", "compound_info"))
+        .context("BTF has neither page.compound_head nor page.compound_info")?;
+    let pgmap = btf
+        .offset("page", "pgmap")
+        .or_else(|| btf.offset("folio", "pgmap"))
+        .context("BTF has neither page.pgmap nor folio.pgmap")?;
+    ensure!(
+        tail == pgmap,
+        "the words compound_head (at {tail}) and pgmap (at {pgmap}) of a page are not one"
+    );
+    layout.page_word = pgmap;
+    Ok(())
+}
+
+/// Where the zone of a page stands in its flags. Neither `NODES_SHIFT` nor `ZONES_PGSHIFT` is in BTF, but a type
+/// made of them is: `struct zonelist` has `MAX_NUMNODES * MAX_NR_ZONES + 1` elements (include/linux/mmzone.h).
+/// From the top of the word: node, zone (include/linux/page-flags-layout.h; no section number where there is a
+/// virtual memory map, without which there is no `ZONE_DEVICE`).
+fn zone_bits(btf: &Btf, layout: &mut Layout) -> Result<()> {
+    let zones = btf.enumerators("zone_type");
+    let value = |name: &str| {
+        let found = zones.iter().find(|(found, _)| found == name);
+        found.map(|(_, value)| *value)
+    };
+    let Some(device) = value("ZONE_DEVICE") else {
+        bail!("this kernel has no ZONE_DEVICE (CONFIG_ZONE_DEVICE)");
+    };
+    let count = value("__MAX_NR_ZONES").context("BTF has no __MAX_NR_ZONES")?;
+    let refs = btf
+        .array_len("zonelist", "_zonerefs")
+        .context("BTF has no zonelist._zonerefs")?;
+    let nodes = (refs - 1) / count;
+    ensure!(
+        nodes.is_power_of_two() && nodes * count + 1 == refs,
+        "cannot tell MAX_NUMNODES: zonelist holds {refs} references for {count} zones"
+    );
+    // ZONES_SHIFT: the bits that number the zones.
+    let bits = count.next_power_of_two().trailing_zeros();
+    layout.zone_shift = u64::BITS - nodes.trailing_zeros() - bits;
+    layout.zone_mask = (1 << bits) - 1;
+    layout.zone_device = device;
+    Ok(())
+}
+
+/// `MEMORY_DEVICE_FS_DAX` becomes `fs_dax`. The values changed in 6.0, so they are never assumed.
+fn memory_types(btf: &Btf) -> Vec<(u32, String)> {
+    btf.enumerators("memory_type")
+        .into_iter()
+        .map(|(name, value)| {
+            let name = name.strip_prefix("MEMORY_DEVICE_").unwrap_or(&name);
+            (value, name.to_ascii_lowercase())
+        })
+        .collect()
+}

@@ -1,0 +1,19 @@
+//! daxscope: struct-page geometry, memory-map populate latency and page pinning on hosts with persistent memory.
+//!
+//! One direction of flow: probe → map → [`probes`] → [`snapshot::Snapshot`] → [`metrics`] → [`serve`].
+
+pub mod check;
+pub mod cli;
+pub mod errno;
+pub mod kernel;
+pub mod load;
+pub mod metrics;
+pub mod probes;
+pub mod run;
+pub mod serve;
+pub mod snapshot;
+
+/// Version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Git revision of this build; `unknown` outside a checkout.
+pub const REVISION: &str = env!("DAXSCOPE_REVISION");

@@ -1,0 +1,248 @@
+//! Loads the eBPF object and attaches its probes, each by the best mechanism that the kernel allows. Every point
+//! gets a verdict with its reason; that a point cannot be attached is never an error of the whole.
+
+mod attach;
+
+use std::os::fd::AsFd as _;
+
+use anyhow::{Context as _, Result, ensure};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use daxscope_common::layout::Layout;
+
+use crate::{
+    kernel::{Kernel, facts::Facts, privileges::Privileges, symbols::Traceable},
+    probes::{self, Need, Point},
+};
+
+/// The kernel side, built by `build.rs`; empty in a debug build on a machine without the tools for it.
+pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/daxscope.bpf.o"));
+
+/// How a point is probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// fentry and fexit: a BPF trampoline, the cheapest, and nothing is missed.
+    Fentry,
+    /// kprobe and kretprobe: a breakpoint or ftrace handler.
+    Kprobe,
+}
+
+impl Mechanism {
+    /// As in the label `mechanism`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
+        }
+    }
+}
+
+/// Which mechanisms to try, in order.
+pub type Mechanisms<'a> = &'a [Mechanism];
+
+/// What became of a point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub family: &'static str,
+    pub point: &'static str,
+    pub number: u32,
+    /// The kernel function chosen or, if none can be, the one wished for most.
+    pub symbol: &'static str,
+    /// How it is attached; `None` if it is not.
+    pub mechanism: Option<Mechanism>,
+    /// Whether the picture is incomplete without it, on this kernel.
+    pub required: bool,
+    /// Why it is not attached, or not by the better mechanism; else empty.
+    pub reason: String,
+}
+
+/// The loaded object, with everything that is needed to make sense of its maps. Dropping it detaches the probes.
+pub struct Probes {
+    object: Ebpf,
+    pub facts: Facts,
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Loads the object and attaches all that can be.
+///
+/// # Errors
+/// When nothing can be loaded at all, with the reason and the remedy.
+pub fn load(kernel: &Kernel, mechanisms: Mechanisms, log: bool) -> Result<Probes> {
+    ensure!(
+        !OBJECT.is_empty(),
+        "this daxscope was built without its eBPF object (a debug build on a machine that lacks the tools for it): \
+         `cargo xtask setup` installs them, then build again"
+    );
+    if let Some(missing) = Privileges::read().missing() {
+        anyhow::bail!("{missing}");
+    }
+    let mut facts = Facts::read(kernel.btf.as_ref());
+    let choices: Vec<_> = probes::points()
+        .map(|(family, point)| (family, point, choose(kernel, point)))
+        .collect();
+    for (_, point, choice) in &choices {
+        if let Ok(symbol) = choice
+            && let Some(parameters) = parameters(kernel, symbol)
+        {
+            facts.layout.args[point.number as usize] = u32::try_from(parameters.len())?;
+        }
+    }
+    let btf = aya::Btf::from_sys_fs().ok();
+    let mut object = object(&facts.layout, btf.as_ref(), log)?;
+    let mut verdicts: Vec<Verdict> = vec![];
+    for (family, point, choice) in choices {
+        let attached = |number: &u32| {
+            let found = |verdict: &&Verdict| verdict.number == *number;
+            verdicts.iter().find(found).filter(|v| v.mechanism.is_some())
+        };
+        let mut verdict = Verdict {
+            family: family.name,
+            point: point.name,
+            number: point.number,
+            symbol: choice.as_ref().map_or(point.symbols[0], |symbol| *symbol),
+            mechanism: None,
+            required: required(kernel, point),
+            reason: String::new(),
+        };
+        if let Need::InsteadOf(others) = point.need
+            && let Some(other) = others.iter().find_map(attached)
+        {
+            verdict.required = false;
+            verdict.reason = format!("not needed: {} tells it", other.symbol);
+        } else {
+            let result = choice.and_then(|symbol| {
+                attach::point(&mut object, point, symbol, mechanisms, btf.as_ref())
+            });
+            match result {
+                Ok((mechanism, reason)) => {
+                    verdict.mechanism = Some(mechanism);
+                    verdict.reason = reason;
+                }
+                Err(reason) => verdict.reason = reason,
+            }
+        }
+        log::debug!("{verdict:?}");
+        verdicts.push(verdict);
+    }
+    Ok(Probes { object, facts, verdicts })
+}
+
+impl Probes {
+    /// The object whose maps are to be read.
+    pub(crate) fn object(&self) -> &Ebpf {
+        &self.object
+    }
+
+    /// The function on which a point is attached, if it is.
+    #[must_use]
+    pub fn attached(&self, number: u32) -> Option<&'static str> {
+        let found = |verdict: &&Verdict| verdict.number == number && verdict.mechanism.is_some();
+        self.verdicts.iter().find(found).map(|verdict| verdict.symbol)
+    }
+
+    /// Label value of a value of `enum memory_type`.
+    #[must_use]
+    pub fn memory_type(&self, value: u32) -> String {
+        let types = &self.facts.memory_types;
+        let found = types.iter().find(|(found, _)| *found == value);
+        found.map_or_else(|| "unknown".into(), |(_, name)| name.clone())
+    }
+
+    /// Runs of a point's programs that the kernel left out because the program, or for kprobes any other, was
+    /// already running on that CPU: `bpf_prog_info.recursion_misses` (5.12). `None` where it does not say.
+    #[must_use]
+    pub fn missed_runs(&self, verdict: &Verdict) -> Option<u64> {
+        let mechanism = verdict.mechanism?;
+        let mut missed = None;
+        for (_, name) in attach::programs(verdict.point, mechanism) {
+            let program = self.object.program(&name)?;
+            if let Ok(fd) = program.fd() {
+                missed = Some(missed.unwrap_or(0) + attach::recursion_misses(fd.as_fd())?);
+            }
+        }
+        missed
+    }
+
+    /// The log of rare anomalies; what is logged is lost unless somebody reads it.
+    ///
+    /// # Errors
+    /// When it was taken before.
+    pub fn logger(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
+        aya_log::EbpfLogger::init(&mut self.object).context("cannot open the eBPF log")
+    }
+}
+
+fn object(layout: &Layout, btf: Option<&aya::Btf>, log: bool) -> Result<Ebpf> {
+    // Levels of aya-log are those of `log::Level`; 0 lets the verifier remove every log statement.
+    let level = if log { log::Level::Warn as u8 } else { 0 };
+    EbpfLoader::new()
+        .btf(btf)
+        .override_global("LAYOUT", layout, true)
+        .override_global("AYA_LOG_LEVEL", &level, false)
+        .load(OBJECT)
+        .map_err(|error| anyhow::anyhow!("{}", attach::words(&error)))
+        .context("cannot create the eBPF maps")
+}
+
+/// The function that a point is to sit on, or why there is none.
+fn choose(kernel: &Kernel, point: &Point) -> Result<&'static str, String> {
+    let mut reason = String::new();
+    for symbol in point.symbols {
+        match kernel.symbols.traceable(symbol) {
+            Traceable::Yes => return check_parameters(kernel, point, symbol),
+            Traceable::Unknown if parameters(kernel, symbol).is_some() => {
+                return check_parameters(kernel, point, symbol);
+            }
+            Traceable::No => {
+                reason = format!("{symbol} cannot be traced on this kernel: it is notrace, not in available_filter_functions");
+            }
+            Traceable::Absent | Traceable::Unknown => {
+                if reason.is_empty() {
+                    reason = format!("this kernel has no {}", point.symbols.join(" or "));
+                }
+            }
+        }
+    }
+    Err(reason)
+}
+
+/// Refuses a function whose parameters are not where the programs read them.
+fn check_parameters(
+    kernel: &Kernel,
+    point: &Point,
+    symbol: &'static str,
+) -> Result<&'static str, String> {
+    let Some(parameters) = parameters(kernel, symbol) else {
+        return Ok(symbol);
+    };
+    for (position, names) in point.reads {
+        let found = parameters.get(*position).map_or("nothing", String::as_str);
+        if !names.contains(&found) {
+            return Err(format!(
+                "parameter {position} of {symbol} is {found} on this kernel, not {}: daxscope does not know this signature",
+                names.join(" or ")
+            ));
+        }
+    }
+    Ok(symbol)
+}
+
+fn parameters(kernel: &Kernel, symbol: &str) -> Option<Vec<String>> {
+    let btf = kernel.btf.as_ref().ok()?;
+    btf.function(symbol).map(|signature| signature.parameters)
+}
+
+/// Whether a point that is not attached leaves a hole.
+fn required(kernel: &Kernel, point: &Point) -> bool {
+    match point.need {
+        Need::Always => true,
+        Need::Extra => false,
+        Need::IfPresent | Need::InsteadOf(_) => point.symbols.iter().any(|symbol| {
+            match kernel.symbols.traceable(symbol) {
+                Traceable::Yes | Traceable::No => true,
+                Traceable::Absent => false,
+                Traceable::Unknown => parameters(kernel, symbol).is_some(),
+            }
+        }),
+    }
+}

@@ -1,0 +1,83 @@
+//! The probe families. [`FAMILIES`] is the only list of them; everything else (loading, metrics, documentation,
+//! what `check` says) follows from it.
+
+pub mod gup;
+pub mod health;
+pub mod memremap;
+pub mod vmemmap;
+
+mod geometry;
+mod maps;
+
+use anyhow::Result;
+
+use crate::{
+    load::Probes,
+    snapshot::{Metric, Sample, Snapshot},
+};
+
+/// A room: the probe points and metrics of one subject.
+pub struct Family {
+    pub name: &'static str,
+    pub points: &'static [Point],
+    pub metrics: &'static [&'static Metric],
+    /// Reads the family's maps. The only code that touches map handles.
+    pub read: fn(&Probes) -> Result<Vec<Sample>>,
+}
+
+/// A place in the kernel where something is measured.
+pub struct Point {
+    /// Its programs in the object are `fentry_NAME`, `kprobe_NAME` and, if it has a return, `fexit_NAME` and
+    /// `kretprobe_NAME`.
+    pub name: &'static str,
+    /// Its number, of `common::point`.
+    pub number: u32,
+    /// Kernel functions that it can sit on, newest first.
+    pub symbols: &'static [&'static str],
+    /// Whether the return is probed too.
+    pub returns: bool,
+    /// Parameters that the programs read: position and name. Checked against BTF, so that a function whose
+    /// parameters have moved is reported instead of misread.
+    pub reads: &'static [(usize, &'static [&'static str])],
+    pub need: Need,
+}
+
+/// When a point must be attached for daxscope to tell the whole truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// On every kernel.
+    Always,
+    /// Wherever the kernel has the function.
+    IfPresent,
+    /// It tells more where it can be had; another point stands in for it.
+    Extra,
+    /// It stands in for these points (by number): not attached if one of them is, needed like `IfPresent` if not.
+    InsteadOf(&'static [u32]),
+}
+
+/// All families, in the order in which they are attached and shown.
+pub static FAMILIES: [&Family; 3] = [&memremap::FAMILY, &vmemmap::FAMILY, &gup::FAMILY];
+
+/// Every metric there is, in the order in which they are shown.
+pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+    let families = FAMILIES.into_iter().flat_map(|family| family.metrics);
+    families.chain(health::METRICS).copied()
+}
+
+/// Reads everything. A family that cannot be read is missing from the snapshot, which says so itself.
+#[must_use]
+pub fn read(probes: &Probes) -> Snapshot {
+    let mut samples = vec![];
+    for family in FAMILIES {
+        samples.extend(health::timed(family, probes));
+    }
+    samples.extend(health::read(probes));
+    Snapshot { samples }
+}
+
+/// All points with their families.
+pub fn points() -> impl Iterator<Item = (&'static Family, &'static Point)> {
+    FAMILIES
+        .into_iter()
+        .flat_map(|family| family.points.iter().map(move |point| (family, point)))
+}

@@ -1,0 +1,176 @@
+//! Room gup. Traces: every `pin_user_pages*` and `get_user_pages*`, `memfd_pin_folios`; `gup_put_folio` or what
+//! stands for it. Produces: calls, pages, errors and durations by entry point and geometry; pages unpinned.
+
+use anyhow::Result;
+use daxscope_common::{
+    geometry,
+    gup::{Gup, GupErrors},
+    point,
+};
+
+use super::{Family, Need, Point, geometry::Geometries, maps};
+use crate::{
+    errno,
+    load::Probes,
+    snapshot::{Kind, Metric, Sample, total},
+};
+
+/// A way into GUP: its number, and the labels `how` and `entry`.
+const ENTRIES: [(u32, &str, &str); point::GUP_ENTRIES] = [
+    (point::PIN_USER_PAGES_FAST, "pin", "fast"),
+    (point::PIN_USER_PAGES_FAST_ONLY, "pin", "fast_only"),
+    (point::PIN_USER_PAGES, "pin", "slow"),
+    (point::PIN_USER_PAGES_REMOTE, "pin", "remote"),
+    (point::PIN_USER_PAGES_UNLOCKED, "pin", "unlocked"),
+    (point::PIN_USER_PAGES_LOCKED, "pin", "locked"),
+    (point::MEMFD_PIN_FOLIOS, "pin", "memfd"),
+    (point::GET_USER_PAGES_FAST, "get", "fast"),
+    (point::GET_USER_PAGES_FAST_ONLY, "get", "fast_only"),
+    (point::GET_USER_PAGES, "get", "slow"),
+    (point::GET_USER_PAGES_REMOTE, "get", "remote"),
+    (point::GET_USER_PAGES_UNLOCKED, "get", "unlocked"),
+    (point::GET_USER_PAGES_LOCKED, "get", "locked"),
+];
+
+/// A way into GUP; `pages` is the position of the array of pages.
+const fn entry(number: u32, symbols: &'static [&'static str], pages: Pages) -> Point {
+    Point {
+        name: symbols[0],
+        number,
+        symbols,
+        returns: true,
+        reads: pages,
+        need: Need::IfPresent,
+    }
+}
+type Pages = &'static [(usize, &'static [&'static str])];
+const THIRD: Pages = &[(2, &["pages"])];
+const FOURTH: Pages = &[(3, &["pages"])];
+const FIFTH: Pages = &[(4, &["pages"])];
+
+/// An exported way to give pins back, for kernels on which the one place that all go through cannot be traced.
+const fn unpin(number: u32, symbols: &'static [&'static str], reads: Pages) -> Point {
+    Point {
+        name: symbols[0],
+        number,
+        symbols,
+        returns: true,
+        reads,
+        need: Need::InsteadOf(&[point::GUP_PUT]),
+    }
+}
+const ONE: Pages = &[(0, &["page", "folio"])];
+const RANGE: Pages = &[(0, &["page", "folio"]), (1, &["npages"])];
+const MANY: Pages = &[(0, &["pages", "folios"]), (1, &["npages", "nfolios"])];
+
+pub static FAMILY: Family = Family {
+    name: "gup",
+    points: &[
+        entry(point::PIN_USER_PAGES_FAST, &["pin_user_pages_fast"], FOURTH),
+        entry(point::PIN_USER_PAGES_FAST_ONLY, &["pin_user_pages_fast_only"], FOURTH),
+        entry(point::PIN_USER_PAGES, &["pin_user_pages"], FOURTH),
+        entry(point::PIN_USER_PAGES_REMOTE, &["pin_user_pages_remote"], FIFTH),
+        entry(point::PIN_USER_PAGES_UNLOCKED, &["pin_user_pages_unlocked"], THIRD),
+        entry(point::PIN_USER_PAGES_LOCKED, &["pin_user_pages_locked"], FOURTH),
+        entry(point::MEMFD_PIN_FOLIOS, &["memfd_pin_folios"], &[(3, &["folios"])]),
+        entry(point::GET_USER_PAGES_FAST, &["get_user_pages_fast"], FOURTH),
+        entry(point::GET_USER_PAGES_FAST_ONLY, &["get_user_pages_fast_only"], FOURTH),
+        entry(point::GET_USER_PAGES, &["get_user_pages"], FOURTH),
+        entry(point::GET_USER_PAGES_REMOTE, &["get_user_pages_remote"], FIFTH),
+        entry(point::GET_USER_PAGES_UNLOCKED, &["get_user_pages_unlocked"], THIRD),
+        entry(point::GET_USER_PAGES_LOCKED, &["get_user_pages_locked"], FOURTH),
+        // Static, but the one place through which every pin is given back; renamed in 5.19.
+        Point {
+            name: "gup_put",
+            number: point::GUP_PUT,
+            symbols: &["gup_put_folio", "put_compound_head"],
+            returns: false,
+            reads: &[(0, &["folio", "page"]), (1, &["refs"]), (2, &["flags"])],
+            need: Need::Extra,
+        },
+        unpin(point::UNPIN_USER_PAGE, &["unpin_user_page"], ONE),
+        unpin(point::UNPIN_USER_PAGES, &["unpin_user_pages"], MANY),
+        unpin(point::UNPIN_USER_PAGES_DIRTY_LOCK, &["unpin_user_pages_dirty_lock"], MANY),
+        unpin(point::UNPIN_USER_PAGE_RANGE_DIRTY_LOCK, &["unpin_user_page_range_dirty_lock"], RANGE),
+        unpin(point::UNPIN_USER_FOLIO, &["unpin_user_folio"], RANGE),
+        unpin(point::UNPIN_FOLIO, &["unpin_folio"], ONE),
+        unpin(point::UNPIN_FOLIOS, &["unpin_folios"], MANY),
+    ],
+    metrics: &[&CALLS, &PAGES, &DURATION, &ERRORS, &UNPINNED],
+    read,
+};
+
+static CALLS: Metric = Metric {
+    name: "gup_calls_total",
+    kind: Kind::Counter,
+    help: "Requests for user pages, each counted once, by the geometry of the first page returned (unknown if none \
+           was). Source: return of the entry point in mm/gup.c.",
+    labels: &["how", "entry", "geometry"],
+};
+static PAGES: Metric = Metric {
+    name: "gup_pages_total",
+    kind: Kind::Counter,
+    help: "User pages returned by successful requests; for memfd, folios. Source: return of the entry point in \
+           mm/gup.c.",
+    labels: &["how", "entry", "geometry"],
+};
+static DURATION: Metric = Metric {
+    name: "gup_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time inside requests for user pages, page faults included, in seconds. Source: entry and return of the \
+           entry point in mm/gup.c.",
+    labels: &["how", "entry", "geometry"],
+};
+static ERRORS: Metric = Metric {
+    name: "gup_errors_total",
+    kind: Kind::Counter,
+    help: "Requests for user pages that failed. Source: return of the entry point in mm/gup.c.",
+    labels: &["how", "entry", "errno"],
+};
+static UNPINNED: Metric = Metric {
+    name: "unpinned_pages_total",
+    kind: Kind::Counter,
+    help: "Pins given back, those that the kernel itself undoes included. Source: entry of gup_put_folio \
+           (put_compound_head before 5.19) with FOLL_PIN, else of the exported unpin functions.",
+    labels: &["geometry"],
+};
+
+fn read(probes: &Probes) -> Result<Vec<Sample>> {
+    let object = probes.object();
+    let geometries = Geometries::read(probes)?;
+    let mut samples = vec![];
+    for (number, how, entry) in ENTRIES {
+        if probes.attached(number).is_none() {
+            continue;
+        }
+        for (slot, geometry) in &geometries.slots {
+            let index = number as usize * geometry::SLOTS + *slot as usize;
+            let stats: Vec<Gup> = maps::per_cpu(object, "GUP", index)?;
+            let calls = stats.iter().map(|stats| stats.calls).sum();
+            let pages = stats.iter().map(|stats| stats.pages).sum();
+            let durations = total(stats.iter().map(|stats| &stats.duration));
+            if geometry == "unknown" && calls == 0 && pages == 0 {
+                continue;
+            }
+            let labels = [how, entry, geometry];
+            samples.push(CALLS.count(labels, calls));
+            samples.push(PAGES.count(labels, pages));
+            samples.push(DURATION.durations(labels, durations));
+        }
+        let errors: Vec<GupErrors> = maps::per_cpu(object, "GUP_ERRORS", number as usize)?;
+        for errno in 1..daxscope_common::ERRNOS {
+            let n = errors.iter().map(|errors| errors.by_errno[errno]).sum();
+            if n > 0 {
+                samples.push(ERRORS.count([how, entry, &errno::name(errno)], n));
+            }
+        }
+    }
+    for (slot, geometry) in &geometries.slots {
+        let unpinned: Vec<u64> = maps::per_cpu(object, "GUP_UNPINNED", *slot as usize)?;
+        let pages = unpinned.iter().sum();
+        if pages > 0 || geometry != "unknown" {
+            samples.push(UNPINNED.count([geometry], pages));
+        }
+    }
+    Ok(samples)
+}

@@ -1,0 +1,165 @@
+//! Room memremap. Traces: `memremap_pages`, `memunmap_pages`, `memmap_init_zone_device`.
+//! Produces: the live pagemaps and their struct pages, calls and durations by geometry.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use daxscope_common::{
+    hist::Hist,
+    memremap::{MemmapInit, Memremap, PAGEMAPS, Pagemap},
+    point,
+};
+
+use super::{Family, Need, Point, geometry::Geometries, maps};
+use crate::{
+    errno,
+    load::Probes,
+    snapshot::{Kind, Metric, Sample, total},
+};
+
+pub static FAMILY: Family = Family {
+    name: "memremap",
+    points: &[
+        Point {
+            name: "memremap_pages",
+            number: point::MEMREMAP_PAGES,
+            symbols: &["memremap_pages"],
+            returns: true,
+            reads: &[(0, &["pgmap"])],
+            need: Need::Always,
+        },
+        Point {
+            name: "memunmap_pages",
+            number: point::MEMUNMAP_PAGES,
+            symbols: &["memunmap_pages"],
+            returns: false,
+            reads: &[(0, &["pgmap"])],
+            need: Need::Always,
+        },
+        Point {
+            name: "memmap_init_zone_device",
+            number: point::MEMMAP_INIT_ZONE_DEVICE,
+            symbols: &["memmap_init_zone_device"],
+            returns: true,
+            reads: &[(2, &["nr_pages"]), (3, &["pgmap"])],
+            need: Need::Always,
+        },
+    ],
+    metrics: &[
+        &PAGEMAPS_LIVE,
+        &STRUCT_PAGES,
+        &CALLS,
+        &DURATION,
+        &INIT_DURATION,
+        &INIT_STRUCT_PAGES,
+    ],
+    read,
+};
+
+static PAGEMAPS_LIVE: Metric = Metric {
+    name: "pagemaps",
+    kind: Kind::Gauge,
+    help: "Live pagemaps (struct dev_pagemap) that came up under watch. Source: return of memremap_pages, entry \
+           of memunmap_pages.",
+    labels: &["geometry", "type"],
+};
+static STRUCT_PAGES: Metric = Metric {
+    name: "struct_pages",
+    kind: Kind::Gauge,
+    help: "Struct pages of the live pagemaps: base pages in their ranges, whether deduplicated or not. Source: \
+           dev_pagemap.ranges at the return of memremap_pages.",
+    labels: &["geometry", "type"],
+};
+static CALLS: Metric = Metric {
+    name: "memremap_calls_total",
+    kind: Kind::Counter,
+    help: "Calls of memremap_pages, by result: ok or the errno. Source: return of memremap_pages.",
+    labels: &["geometry", "type", "result"],
+};
+static DURATION: Metric = Metric {
+    name: "memremap_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time that memremap_pages took to bring up a pagemap with all its ranges, in seconds. Source: entry and \
+           return of memremap_pages.",
+    labels: &["geometry"],
+};
+static INIT_DURATION: Metric = Metric {
+    name: "memmap_init_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time to initialise the struct pages of one range, in seconds. Source: entry and return of \
+           memmap_init_zone_device.",
+    labels: &["geometry"],
+};
+static INIT_STRUCT_PAGES: Metric = Metric {
+    name: "memmap_init_struct_pages_total",
+    kind: Kind::Counter,
+    help: "Struct pages of the ranges that were initialised; of a deduplicated range the kernel writes only part of \
+           them. Source: nr_pages of memmap_init_zone_device.",
+    labels: &["geometry"],
+};
+
+fn read(probes: &Probes) -> Result<Vec<Sample>> {
+    let object = probes.object();
+    let geometries = Geometries::read(probes)?;
+    let types = |value: u32| probes.memory_type(value);
+    let mut samples = vec![];
+    // Every pair of geometry and type that is or was live: what is gone is 0, not missing.
+    let mut live: BTreeMap<(&str, String), [u64; 2]> = BTreeMap::new();
+    for (slot, geometry) in &geometries.slots {
+        let slot = *slot as usize;
+        let calls: Vec<Memremap> = maps::per_cpu(object, "MEMREMAP", slot)?;
+        let init: Vec<MemmapInit> = maps::per_cpu(object, "MEMMAP_INIT", slot)?;
+        let device = *geometry != "system" && *geometry != "unknown";
+        for (kind, result, n) in by_type_and_result(&calls) {
+            let kind = types(kind);
+            samples.push(CALLS.count([geometry, &kind, &result_name(result)], n));
+            if result == 0 {
+                live.entry((geometry, kind)).or_default();
+            }
+        }
+        let durations = total(calls.iter().map(|calls| &calls.duration));
+        if device || durations != Hist::ZERO {
+            samples.push(DURATION.durations([geometry], durations));
+        }
+        let durations = total(init.iter().map(|init| &init.duration));
+        if device || durations != Hist::ZERO {
+            let pages = init.iter().map(|init| init.struct_pages).sum();
+            samples.push(INIT_STRUCT_PAGES.count([geometry], pages));
+            samples.push(INIT_DURATION.durations([geometry], durations));
+        }
+    }
+    for geometry in &geometries.not_yet(probes) {
+        samples.push(INIT_STRUCT_PAGES.count([geometry], 0));
+        samples.push(DURATION.durations([geometry], Hist::ZERO));
+        samples.push(INIT_DURATION.durations([geometry], Hist::ZERO));
+    }
+    let pagemaps: Vec<(u64, Pagemap)> = maps::hash(object, "MEMREMAP_PAGEMAPS", PAGEMAPS)?;
+    for (_, pagemap) in pagemaps {
+        let geometry = geometries.name(pagemap.geometry);
+        let [count, pages] = live.entry((geometry, types(pagemap.kind))).or_default();
+        *count += 1;
+        *pages += pagemap.struct_pages;
+    }
+    for ((geometry, kind), [count, pages]) in live {
+        samples.push(PAGEMAPS_LIVE.count([geometry, &kind], count));
+        samples.push(STRUCT_PAGES.count([geometry, &kind], pages));
+    }
+    Ok(samples)
+}
+
+/// Memory type, errno and calls of all CPUs, where there were any.
+fn by_type_and_result(calls: &[Memremap]) -> impl Iterator<Item = (u32, usize, u64)> {
+    (0..daxscope_common::memremap::TYPES).flat_map(move |kind| {
+        (0..daxscope_common::ERRNOS).filter_map(move |result| {
+            let n: u64 = calls.iter().map(|calls| calls.calls[kind][result]).sum();
+            (n > 0).then_some((kind as u32, result, n))
+        })
+    })
+}
+
+fn result_name(result: usize) -> String {
+    match result {
+        0 => "ok".into(),
+        errno => errno::name(errno),
+    }
+}

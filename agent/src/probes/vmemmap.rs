@@ -1,0 +1,93 @@
+//! Room vmemmap. Traces: `__populate_section_memmap`, `vmemmap_populate`, else `__add_pages`.
+//! Produces: durations and struct pages by point and geometry.
+
+use anyhow::Result;
+use daxscope_common::{
+    geometry,
+    hist::Hist,
+    point,
+    vmemmap::{FIRST, Populate},
+};
+
+use super::{Family, Need, Point, geometry::Geometries, maps};
+use crate::{
+    load::Probes,
+    snapshot::{Kind, Metric, Sample, total},
+};
+
+pub static FAMILY: Family = Family {
+    name: "vmemmap",
+    points: &[
+        // Traceable since __meminit is empty under memory hotplug (73db3abdca58, 6.11 and some stable releases).
+        Point {
+            name: "populate_section_memmap",
+            number: point::POPULATE_SECTION_MEMMAP,
+            symbols: &["__populate_section_memmap"],
+            returns: true,
+            reads: &[(1, &["nr_pages"])],
+            need: Need::Extra,
+        },
+        // Not called where the memory map is deduplicated: that is what it tells.
+        Point {
+            name: "vmemmap_populate",
+            number: point::VMEMMAP_POPULATE,
+            symbols: &["vmemmap_populate"],
+            returns: true,
+            reads: &[(0, &["start"]), (1, &["end"])],
+            need: Need::Extra,
+        },
+        Point {
+            name: "add_pages",
+            number: point::ADD_PAGES,
+            symbols: &["__add_pages"],
+            returns: true,
+            reads: &[(2, &["nr_pages"])],
+            need: Need::InsteadOf(&[point::POPULATE_SECTION_MEMMAP]),
+        },
+    ],
+    metrics: &[&DURATION, &STRUCT_PAGES],
+    read,
+};
+
+static DURATION: Metric = Metric {
+    name: "vmemmap_populate_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time to populate the memory map, in seconds, one call each; the points contain each other, so compare \
+           within one. Source: entry and return of the function named by point.",
+    labels: &["geometry", "point"],
+};
+static STRUCT_PAGES: Metric = Metric {
+    name: "vmemmap_populate_struct_pages_total",
+    kind: Kind::Counter,
+    help: "Struct pages that got memory (or share it, where deduplicated) by successful calls; the points contain \
+           each other, so compare within one. Source: arguments of the function named by point.",
+    labels: &["geometry", "point"],
+};
+
+fn read(probes: &Probes) -> Result<Vec<Sample>> {
+    let geometries = Geometries::read(probes)?;
+    let not_yet = geometries.not_yet(probes);
+    let mut samples = vec![];
+    for point in FAMILY.points {
+        let Some(symbol) = probes.attached(point.number) else {
+            continue;
+        };
+        let first = (point.number - FIRST) as usize * geometry::SLOTS;
+        for (slot, geometry) in &geometries.slots {
+            let index = first + *slot as usize;
+            let stats: Vec<Populate> = maps::per_cpu(probes.object(), "VMEMMAP", index)?;
+            let durations = total(stats.iter().map(|stats| &stats.duration));
+            if geometry == "unknown" && durations == Hist::ZERO {
+                continue;
+            }
+            let pages = stats.iter().map(|stats| stats.struct_pages).sum();
+            samples.push(STRUCT_PAGES.count([geometry, symbol], pages));
+            samples.push(DURATION.durations([geometry, symbol], durations));
+        }
+        for geometry in &not_yet {
+            samples.push(STRUCT_PAGES.count([geometry, symbol], 0));
+            samples.push(DURATION.durations([geometry, symbol], Hist::ZERO));
+        }
+    }
+    Ok(samples)
+}

@@ -1,0 +1,85 @@
+//! The verb `run`: attach, serve, detach.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::{
+    io::unix::AsyncFd,
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    check::Verdicts,
+    cli::RunArgs,
+    kernel::Kernel,
+    load::{self, Probes},
+    serve,
+};
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the address cannot be listened on, or no probe can be attached.
+pub fn run(args: &RunArgs) -> Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?
+        .block_on(serve_until_stopped(args))
+}
+
+async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
+    // Before anything is loaded: a taken port costs nothing then.
+    let listener = TcpListener::bind(args.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}: choose another address with --listen, or stop what uses it",
+            args.listen
+        )
+    })?;
+    let kernel = Kernel::read(args.probes.btf.as_deref());
+    let mut probes = load::load(&kernel, args.probes.mechanisms(), args.bpf_log)?;
+    drop(kernel);
+    report(&probes)?;
+    if args.bpf_log {
+        // SAFETY: the logger owns its file descriptor, and keeps it open as long as it lives.
+        let mut logger = unsafe { AsyncFd::register(probes.logger()?) }?;
+        tokio::spawn(async move {
+            while let Ok(mut ready) = logger.readable_mut().await {
+                ready.get_inner_mut().flush();
+                ready.clear_ready();
+            }
+        });
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stopped = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    log::info!("listening on {}", listener.local_addr()?);
+    serve::serve(listener, Arc::new(probes), stopped).await;
+    log::info!("stopped, probes detached");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs what is missing; an error if that is everything.
+fn report(probes: &Probes) -> Result<()> {
+    let verdicts = Verdicts(&probes.verdicts);
+    if verdicts.attached() == 0 {
+        bail!(
+            "no probe can be attached, {}; `daxscope check` says more",
+            probes.verdicts[0].reason
+        );
+    }
+    for verdict in verdicts.missing() {
+        log::warn!("not attached: {} {}: {}", verdict.family, verdict.point, verdict.reason);
+    }
+    if let Some(reason) = &probes.facts.geometry_unknown {
+        log::warn!("the geometry of pages cannot be told: {reason}");
+    }
+    log::info!("{} probe points attached", verdicts.attached());
+    Ok(())
+}
