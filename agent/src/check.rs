@@ -1,6 +1,6 @@
 //! The verb `check`: what this kernel can do, in words.
 
-use std::{fmt, process::ExitCode};
+use std::{collections::BTreeSet, fmt, process::ExitCode};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -24,6 +24,13 @@ impl Verdicts<'_> {
     /// Required points that are not attached.
     pub fn missing(&self) -> impl Iterator<Item = &Verdict> {
         self.0.iter().filter(|v| v.required && v.mechanism.is_none())
+    }
+
+    /// What can be done about what is not attached, each once.
+    #[must_use]
+    pub fn remedies(&self) -> BTreeSet<&'static str> {
+        let bare = self.0.iter().filter(|verdict| verdict.mechanism.is_none());
+        bare.filter_map(|verdict| verdict.remedy).collect()
     }
 }
 
@@ -104,6 +111,7 @@ fn verdict_json(verdict: &Verdict) -> Value {
         "attached": verdict.mechanism.is_some(),
         "required": verdict.required,
         "reason": verdict.reason,
+        "remedy": verdict.remedy,
     })
 }
 
@@ -134,6 +142,9 @@ impl fmt::Display for Report {
         let verdicts = Verdicts(self.verdicts());
         let (attached, missing) = (verdicts.attached(), verdicts.missing().count());
         let (outcome, _) = self.outcome();
+        for remedy in verdicts.remedies() {
+            writeln!(f, "\nremedy: {remedy}")?;
+        }
         writeln!(f, "\n{outcome}: {attached} probe points attach, {missing} required ones do not")
     }
 }

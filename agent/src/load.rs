@@ -54,6 +54,8 @@ pub struct Verdict {
     pub required: bool,
     /// Why it is not attached, or not by the better mechanism; else empty.
     pub reason: String,
+    /// What can be done about it, where something can.
+    pub remedy: Option<&'static str>,
 }
 
 /// The loaded object, with everything that is needed to make sense of its maps. Dropping it detaches the probes.
@@ -103,6 +105,7 @@ pub fn load(kernel: &Kernel, mechanisms: Mechanisms, log: bool) -> Result<Probes
             mechanism: None,
             required: required(kernel, point),
             reason: String::new(),
+            remedy: None,
         };
         if let Need::InsteadOf(others) = point.need
             && let Some(other) = others.iter().find_map(attached)
@@ -110,14 +113,8 @@ pub fn load(kernel: &Kernel, mechanisms: Mechanisms, log: bool) -> Result<Probes
             verdict.required = false;
             verdict.reason = format!("not needed: {} tells it", other.symbol);
         } else {
-            let result = choice.and_then(|symbol| {
-                attach::point(&mut object, point, symbol, mechanisms, btf.as_ref())
-            });
-            match result {
-                Ok((mechanism, reason)) => {
-                    verdict.mechanism = Some(mechanism);
-                    verdict.reason = reason;
-                }
+            match choice {
+                Ok(_) => attach::point(&mut object, point, &mut verdict, mechanisms, btf.as_ref()),
                 Err(reason) => verdict.reason = reason,
             }
         }
@@ -180,7 +177,7 @@ fn object(layout: &Layout, btf: Option<&aya::Btf>, log: bool) -> Result<Ebpf> {
         .override_global("LAYOUT", layout, true)
         .override_global("AYA_LOG_LEVEL", &level, false)
         .load(OBJECT)
-        .map_err(|error| anyhow::anyhow!("{}", attach::words(&error)))
+        .map_err(|error| anyhow::anyhow!("{}", attach::Failure::of(&error)))
         .context("cannot create the eBPF maps")
 }
 

@@ -69,10 +69,9 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
 fn report(probes: &Probes) -> Result<()> {
     let verdicts = Verdicts(&probes.verdicts);
     if verdicts.attached() == 0 {
-        bail!(
-            "no probe can be attached, {}; `daxscope check` says more",
-            probes.verdicts[0].reason
-        );
+        let first = &probes.verdicts[0];
+        let remedy = first.remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
+        bail!("no probe can be attached: {}{remedy}; `daxscope check` says more", first.reason);
     }
     for verdict in verdicts.missing() {
         log::warn!("not attached: {} {}: {}", verdict.family, verdict.point, verdict.reason);

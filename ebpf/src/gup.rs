@@ -20,7 +20,7 @@ use crate::{
     hist::{add, record},
     layout::layout,
     page::page_geometry,
-    span::{self, Return, Spans},
+    span::{self, Return, Spans, UNSEEN},
 };
 
 #[map]
@@ -84,11 +84,11 @@ fn exit_long<const PAGES: usize>(call: &impl Call, point: u32) {
 #[inline(always)]
 fn exit<const PAGES: usize>(call: &impl Call, point: u32, signed: impl Fn(u64) -> i64) {
     let (pages, ns) = match span::exit(&GUP_SPANS, REQUEST, nestable(point), call, point) {
-        Return::Of(span, ns) => (span.arg, Some(ns)),
+        Return::Of(span, ns) => (span.arg, ns),
         Return::Nested => return,
         // Perhaps a request of its own, perhaps part of one that was not remembered either.
         Return::Unmatched if nestable(point) => return crate::lost::count(lost::NESTING),
-        Return::Unmatched => (call.arg(PAGES).unwrap_or(0), None),
+        Return::Unmatched => (call.arg(PAGES).unwrap_or(0), UNSEEN),
     };
     let Some(ret) = call.ret(layout!(args[point as usize])) else {
         return;
@@ -104,7 +104,7 @@ fn exit<const PAGES: usize>(call: &impl Call, point: u32, signed: impl Fn(u64) -
         // SAFETY: a value of a per-CPU array.
         unsafe {
             add(&raw mut (*stats).calls, 1);
-            if let Some(ns) = ns {
+            if ns != UNSEEN {
                 record(&raw mut (*stats).duration, ns);
             }
         }

@@ -21,7 +21,7 @@ use crate::{
     hist::{add, record},
     layout::layout,
     page,
-    span::{self, Return, Spans},
+    span::{self, Return, Spans, UNSEEN},
 };
 
 /// By the address of the `struct dev_pagemap`, which stays in the kernel's and our own memory.
@@ -65,10 +65,10 @@ fn enter_memremap(call: &impl Call, point: u32) {
 #[inline(always)]
 fn exit_memremap(call: &impl Call, point: u32) {
     let (pgmap, geometry, ns) = match span::exit(&REGION_SPANS, point, false, call, point) {
-        Return::Of(span, ns) => (span.arg, span.geometry, Some(ns)),
+        Return::Of(span, ns) => (span.arg, span.geometry, ns),
         Return::Nested => return,
         Return::Unmatched => match call.arg(0) {
-            Some(pgmap) => (pgmap, page::of_pgmap(pgmap), None),
+            Some(pgmap) => (pgmap, page::of_pgmap(pgmap), UNSEEN),
             None => return,
         },
     };
@@ -85,7 +85,7 @@ fn exit_memremap(call: &impl Call, point: u32) {
             // SAFETY: a value of a per-CPU array, and in bounds.
             unsafe { add((&raw mut (*stats).calls).cast::<u64>().add(index), 1) };
         }
-        if let Some(ns) = ns {
+        if ns != UNSEEN {
             // SAFETY: a value of a per-CPU array.
             unsafe { record(&raw mut (*stats).duration, ns) };
         }

@@ -2,35 +2,54 @@
 
 use std::{
     error::Error,
-    io,
+    fmt, io,
     os::fd::{AsRawFd as _, BorrowedFd},
 };
 
 use aya::{Btf, Ebpf, programs::{Program, ProgramError}};
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
 
-use super::{Mechanism, Mechanisms};
+use super::{Mechanism, Mechanisms, Verdict};
 use crate::probes::Point;
 
 /// `ENOTSUPP` of the kernel (include/linux/errno.h), which user space has no name for.
 const ENOTSUPP: i32 = 524;
 
-/// Attaches a point by the first mechanism that works; with the mechanism, why the ones before it did not.
+/// Why something failed, in one line, and what can be done about it.
+pub struct Failure {
+    words: String,
+    remedy: Option<&'static str>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.words)?;
+        self.remedy.map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
+    }
+}
+
+/// Attaches a point by the first mechanism that works, and notes in its verdict why the ones before it did not.
 pub fn point(
     object: &mut Ebpf,
     point: &Point,
-    symbol: &str,
+    verdict: &mut Verdict,
     mechanisms: Mechanisms,
     btf: Option<&Btf>,
-) -> Result<(Mechanism, String), String> {
+) {
     let mut reasons = vec![];
     for &mechanism in mechanisms {
-        match by(object, point, symbol, mechanism, btf) {
-            Ok(()) => return Ok((mechanism, reasons.join("; "))),
-            Err(reason) => reasons.push(format!("{}: {reason}", mechanism.name())),
+        match by(object, point, verdict.symbol, mechanism, btf) {
+            Ok(()) => {
+                verdict.mechanism = Some(mechanism);
+                break;
+            }
+            Err(Failure { words, remedy }) => {
+                reasons.push(format!("{}: {words}", mechanism.name()));
+                verdict.remedy = verdict.remedy.or(remedy);
+            }
         }
     }
-    Err(reasons.join("; "))
+    verdict.reason = reasons.join("; ");
 }
 
 /// The programs of a point, in the order of attachment: the return first, so that no call is seen to begin whose
@@ -52,14 +71,14 @@ fn by(
     symbol: &str,
     mechanism: Mechanism,
     btf: Option<&Btf>,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let names = programs(point.name, mechanism);
     let wanted = || names.iter().filter(|(exit, _)| !exit || point.returns);
     for (_, name) in wanted() {
         let program = object
             .program_mut(name)
-            .ok_or_else(|| format!("the eBPF object has no program {name}"))?;
-        if let Err(reason) = start(program, symbol, btf) {
+            .ok_or_else(|| Failure::new(format!("the eBPF object has no program {name}")))?;
+        if let Err(failure) = start(program, symbol, btf) {
             // One half alone would count what it cannot pair.
             for (_, name) in wanted() {
                 if let Some(program) = object.program_mut(name) {
@@ -67,29 +86,29 @@ fn by(
                     let _ = unload(program);
                 }
             }
-            return Err(reason);
+            return Err(failure);
         }
     }
     Ok(())
 }
 
-fn start(program: &mut Program, symbol: &str, btf: Option<&Btf>) -> Result<(), String> {
-    let no_btf = || "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned();
-    let words = |error: ProgramError| words(&error);
+fn start(program: &mut Program, symbol: &str, btf: Option<&Btf>) -> Result<(), Failure> {
+    let no_btf = || Failure::new("the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".into());
+    let of = |error: ProgramError| Failure::of(&error);
     match program {
         Program::FEntry(program) => {
-            program.load(symbol, btf.ok_or_else(no_btf)?).map_err(words)?;
-            program.attach().map_err(words)?;
+            program.load(symbol, btf.ok_or_else(no_btf)?).map_err(of)?;
+            program.attach().map_err(of)?;
         }
         Program::FExit(program) => {
-            program.load(symbol, btf.ok_or_else(no_btf)?).map_err(words)?;
-            program.attach().map_err(words)?;
+            program.load(symbol, btf.ok_or_else(no_btf)?).map_err(of)?;
+            program.attach().map_err(of)?;
         }
         Program::KProbe(program) => {
-            program.load().map_err(words)?;
-            program.attach(symbol, 0).map_err(words)?;
+            program.load().map_err(of)?;
+            program.attach(symbol, 0).map_err(of)?;
         }
-        _ => return Err("the eBPF object has a program of another type there".into()),
+        _ => return Err(Failure::new("the eBPF object has a program of another type there".into())),
     }
     Ok(())
 }
@@ -103,25 +122,50 @@ fn unload(program: &mut Program) -> Result<(), ProgramError> {
     }
 }
 
-/// An error of aya in one line: what failed, and the meaning of the errno in this place.
-pub fn words(error: &(dyn Error + 'static)) -> String {
-    let mut chain = vec![];
-    let mut errno = None;
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let io = error.downcast_ref::<io::Error>();
-        errno = errno.or(io.and_then(io::Error::raw_os_error));
-        let text = first_and_last(&error.to_string());
-        if !chain.iter().any(|seen: &String| seen.contains(&text)) {
-            chain.push(text);
+impl Failure {
+    fn new(words: String) -> Self {
+        Self { words, remedy: None }
+    }
+
+    /// From an error of aya, with what its errno means in this place.
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut words: Vec<String> = vec![];
+        let mut errno = None;
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let io = error.downcast_ref::<io::Error>();
+            errno = errno.or(io.and_then(io::Error::raw_os_error));
+            let text = first_and_last(&error.to_string());
+            if !words.iter().any(|seen| seen.contains(&text)) {
+                words.push(text);
+            }
+            next = error.source();
         }
-        next = error.source();
+        // The verifier says EACCES too, but has more to say than that.
+        let rejected = words.first().is_some_and(|words| words.contains(ELLIPSIS));
+        let remedy = match errno {
+            Some(libc::EPERM | libc::EACCES) if !rejected => Some(
+                "the kernel refused: probes need CAP_BPF and CAP_PERFMON, kprobes also kernel.perf_event_paranoid at \
+                 most 2 or CAP_SYS_ADMIN, and neither works against lockdown=confidentiality or a local policy that \
+                 forbids tracing programs",
+            ),
+            Some(libc::ENOENT) => Some(
+                "this kernel was built without kprobes (CONFIG_KPROBE_EVENTS): nothing but another kernel helps",
+            ),
+            _ => None,
+        };
+        if errno == Some(ENOTSUPP) {
+            words.push("its trampoline cannot; before 6.6 not for more than 6 parameters".into());
+        }
+        Self {
+            words: words.join(": "),
+            remedy,
+        }
     }
-    if errno == Some(ENOTSUPP) {
-        chain.push("its trampoline cannot; before 6.6 not for more than 6 parameters".into());
-    }
-    chain.join(": ")
 }
+
+/// Stands for the middle of the verifier's log.
+const ELLIPSIS: char = '…';
 
 /// Of a long text such as the verifier's log the first line, and the last that is not statistics.
 fn first_and_last(text: &str) -> String {
@@ -129,9 +173,9 @@ fn first_and_last(text: &str) -> String {
     let mut lines = text.lines().map(str::trim).filter(|line| {
         !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start))
     });
-    let first = lines.next().unwrap_or_default().trim_end_matches("Verifier output:").trim_end();
+    let first = lines.next().unwrap_or_default().trim_end_matches("Verifier output:").trim_end_matches([' ', '.']);
     match lines.next_back() {
-        Some(last) => format!("{first} … {last}"),
+        Some(last) => format!("{first} {ELLIPSIS} {last}"),
         None => first.into(),
     }
 }
