@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
@@ -79,24 +80,31 @@ impl FollPin {
     }
 }
 
-/// Functions that have an ftrace site, the only ones a probe can sit on.
-pub fn traceable() -> Result<BTreeSet<String>> {
+/// Functions that have an ftrace site, the only ones a probe can sit on. Read once: they are many.
+pub fn traceable() -> Result<&'static BTreeSet<String>> {
+    static LIST: OnceLock<BTreeSet<String>> = OnceLock::new();
+    if let Some(list) = LIST.get() {
+        return Ok(list);
+    }
     let path = Path::new(TRACEFS).join("available_filter_functions");
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text
+    let names = text
         .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect())
+        .filter_map(|line| line.split_whitespace().next());
+    Ok(LIST.get_or_init(|| names.map(str::to_owned).collect()))
 }
 
-/// Whether the kernel's type information mentions a name at all (a field, a function, an enumerator).
-pub fn btf_mentions(name: &str) -> Result<bool> {
+/// Whether `struct dev_pagemap` has a `vmemmap_shift`: whether the kernel's type information mentions it at all.
+pub fn has_vmemmap_shift() -> Result<bool> {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    if let Some(answer) = ANSWER.get() {
+        return Ok(*answer);
+    }
     let path = "/sys/kernel/btf/vmlinux";
     let blob = fs::read(path).with_context(|| format!("cannot read {path}"))?;
-    let needle = [b"\0", name.as_bytes(), b"\0"].concat();
-    Ok(blob.windows(needle.len()).any(|window| window == needle))
+    let mut names = blob.split(|byte| *byte == 0);
+    Ok(*ANSWER.get_or_init(|| names.any(|name| name == b"vmemmap_shift")))
 }
 
 /// Kprobes of our own, counting calls of kernel functions beside the agent and independent of it.

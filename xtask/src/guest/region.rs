@@ -5,6 +5,7 @@ mod kernel;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -82,6 +83,7 @@ impl Device {
         let chardev = made["daxregion"]["devices"][0]["chardev"]
             .as_str()
             .with_context(|| format!("ndctl made {namespace} but names no dax device: {json}"))?;
+        appears(chardev)?;
         let align = align(chardev)?;
         ensure!(
             align == asked.bytes,
@@ -117,7 +119,7 @@ impl Device {
 
     /// The geometry that the kernel can give: before `dev_pagemap.vmemmap_shift` every devmap is 4K.
     pub fn geometry(&self) -> Result<Geometry> {
-        Ok(if oracle::btf_mentions("vmemmap_shift")? {
+        Ok(if oracle::has_vmemmap_shift()? {
             self.asked
         } else {
             GEOMETRIES[0]
@@ -180,6 +182,21 @@ pub fn create_all() -> Result<Vec<Device>> {
         .zip(GEOMETRIES)
         .map(|(namespace, asked)| Device::create(namespace, asked, Map::Mem))
         .collect()
+}
+
+/// The driver binds after ndctl has returned, on a busy machine seconds later.
+fn appears(chardev: &str) -> Result<()> {
+    let node = PathBuf::from("/dev").join(chardev);
+    let device = PathBuf::from("/sys/bus/dax/devices").join(chardev);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !(node.exists() && device.exists()) {
+        ensure!(
+            Instant::now() < deadline,
+            "{chardev} was made but did not appear within 10 s"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Alignment of a dax device, the unit in which it can be mapped. Old kernels show it only on the NVDIMM

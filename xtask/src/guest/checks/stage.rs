@@ -85,6 +85,17 @@ impl<'a> Change<'a> {
         self.agent.of("daxscope_lost_total", &[])
     }
 
+    /// What the agent watches a function with, empty if it does not.
+    pub fn mechanism(&self, symbol: &str) -> &str {
+        let mut probes = self
+            .after
+            .series("daxscope_probe_attached", &[("symbol", symbol)]);
+        let attached = probes.find(|(_, value)| *value > 0.0);
+        attached
+            .and_then(|(labels, _)| labels.get("mechanism"))
+            .map_or("", String::as_str)
+    }
+
     /// Whether the agent watches a function. If not, its reason becomes a figure: silence would be wrong.
     pub fn watched(&self, symbol: &str, figures: &mut Figures) -> bool {
         let attached = "daxscope_probe_attached";
