@@ -115,11 +115,6 @@ impl Agent {
         let lines = std::iter::from_fn(|| self.said.recv_timeout(Duration::from_millis(200)).ok());
         lines.collect::<Vec<_>>().join("\n")
     }
-
-    pub fn stop(mut self) -> Result<ExitStatus> {
-        self.signal(libc::SIGTERM)?;
-        self.wait()
-    }
 }
 
 impl Drop for Agent {

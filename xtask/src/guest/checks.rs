@@ -19,6 +19,7 @@ use super::agent::Agent;
 use super::oracle::{self, Hits};
 use super::report::{Figures, Report};
 use stage::Stage;
+use stop::Ending;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -37,15 +38,16 @@ enum Scope {
     Brief,
 }
 
-const MECHANISMS: [(&str, Scope); 3] = [
-    ("auto", Scope::Brief),
-    ("fentry", Scope::Full),
-    ("kprobe", Scope::Full),
+/// Every start costs an emulated guest many seconds, so each ends in another way.
+const STAGES: [(&str, Scope, Ending); 3] = [
+    ("auto", Scope::Brief, Ending::Interrupt),
+    ("fentry", Scope::Full, Ending::Terminate),
+    ("kprobe", Scope::Full, Ending::Kill),
 ];
 
 pub fn main(args: &Args) -> Result<()> {
     let mut report = Report::new();
-    for (mechanism, _) in MECHANISMS {
+    for (mechanism, ..) in STAGES {
         verdict::check(&mut report, mechanism);
     }
     stop::refusals(&mut report, LISTEN);
@@ -53,26 +55,33 @@ pub fn main(args: &Args) -> Result<()> {
     // The oracle's probes stay for the whole run: each registration costs the emulated guest seconds.
     let gup = oracle::GUP.iter().map(|(symbol, ..)| *symbol);
     let hits = Hits::watch(oracle::MEMREMAP.iter().copied().chain(gup))?;
-    for (mechanism, scope) in MECHANISMS {
-        prove(&mut report, &hits, mechanism, scope, args.quick);
+    for (mechanism, scope, ending) in STAGES {
+        let before = stop::Leftovers::read();
+        if let Some(agent) = prove(&mut report, &hits, mechanism, scope, args.quick) {
+            stop::ended(&mut report, mechanism, agent, &before, ending);
+        }
     }
     drop(hits);
-    stop::killed(&mut report, LISTEN);
     report.finish();
     Ok(())
 }
 
-/// Everything that one running agent is compared in.
-fn prove(report: &mut Report, hits: &Hits, mechanism: &str, scope: Scope, quick: bool) {
+/// Everything that one running agent is compared in; returns it still running, if it started.
+fn prove(
+    report: &mut Report,
+    hits: &Hits,
+    mechanism: &str,
+    scope: Scope,
+    quick: bool,
+) -> Option<Agent> {
     let mut running = None;
-    let before = stop::Leftovers::read();
     report.check(&format!("run/{mechanism}-starts"), |figures| {
         let agent = Agent::start(mechanism, LISTEN)?;
         exposition::probes(&agent.scrape()?, figures)?;
         running = Some(agent);
         Ok(())
     });
-    let Some(agent) = running else { return };
+    let agent = running?;
     let stage = Stage::new(mechanism, &agent, hits, scope, quick);
     let devices = regions::created(report, &stage);
     pins::all(report, &stage, &devices);
@@ -86,7 +95,7 @@ fn prove(report: &mut Report, hits: &Hits, mechanism: &str, scope: Scope, quick:
             hand_over(&agent.scrape()?.text, &nonce, figures)
         });
     }
-    stop::terminated(report, mechanism, agent, &before);
+    Some(agent)
 }
 
 /// The host reads this one and gives what comes to promtool.

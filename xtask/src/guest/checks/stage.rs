@@ -87,9 +87,8 @@ impl<'a> Change<'a> {
 
     /// What the agent watches a function with, empty if it does not.
     pub fn mechanism(&self, symbol: &str) -> &str {
-        let mut probes = self
-            .after
-            .series("daxscope_probe_attached", &[("symbol", symbol)]);
+        let of = [("symbol", symbol)];
+        let mut probes = self.after.series("daxscope_probe_attached", &of);
         let attached = probes.find(|(_, value)| *value > 0.0);
         attached
             .and_then(|(labels, _)| labels.get("mechanism"))

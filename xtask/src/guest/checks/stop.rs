@@ -59,38 +59,45 @@ impl std::fmt::Display for Leftovers {
     }
 }
 
-pub fn terminated(report: &mut Report, mechanism: &str, agent: Agent, before: &Leftovers) {
-    report.check(&format!("stop/{mechanism}-sigterm"), |figures| {
-        figures.holds(
-            "programs are loaded while it runs",
-            Leftovers::read().programs > before.programs,
+/// How a stage's agent is ended, and the exit code that must follow; a killed process has none.
+#[derive(Clone, Copy)]
+pub enum Ending {
+    Interrupt,
+    Terminate,
+    Kill,
+}
+
+impl Ending {
+    fn parts(self) -> (&'static str, i32, Option<i32>) {
+        match self {
+            Ending::Interrupt => ("sigint", libc::SIGINT, Some(0)),
+            Ending::Terminate => ("sigterm", libc::SIGTERM, Some(0)),
+            Ending::Kill => ("sigkill", libc::SIGKILL, None),
+        }
+    }
+}
+
+pub fn ended(
+    report: &mut Report,
+    mechanism: &str,
+    mut agent: Agent,
+    before: &Leftovers,
+    by: Ending,
+) {
+    let (name, signal, code) = by.parts();
+    report.check(&format!("stop/{mechanism}-{name}"), |figures| {
+        let loaded = Leftovers::read().programs > before.programs;
+        figures.holds("programs are loaded while it runs", loaded);
+        agent.signal(signal)?;
+        let status = agent.wait()?;
+        figures.equal(
+            "exit code",
+            format!("{code:?}"),
+            format!("{:?}", status.code()),
         );
-        let status = agent.stop()?;
-        figures.equal("exit code", 0, status.code().unwrap_or(-1));
         figures.equal("left behind", before.clone(), before.settle());
         Ok(())
     });
-}
-
-pub fn killed(report: &mut Report, address: SocketAddr) {
-    for (name, signal, code) in [
-        ("sigint", libc::SIGINT, Some(0)),
-        ("sigkill", libc::SIGKILL, None),
-    ] {
-        report.check(&format!("stop/{name}"), |figures| {
-            let before = Leftovers::read();
-            let mut agent = Agent::start("auto", address)?;
-            agent.signal(signal)?;
-            let status = agent.wait()?;
-            figures.equal(
-                "exit code",
-                format!("{code:?}"),
-                format!("{:?}", status.code()),
-            );
-            figures.equal("left behind", before.clone(), before.settle());
-            Ok(())
-        });
-    }
 }
 
 /// Starts that must fail, with the exit code and the words that say why.
