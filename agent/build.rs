@@ -64,17 +64,18 @@ impl Toolchain {
         // OUT_DIR is TARGET_DIR/PROFILE/build/PACKAGE-HASH/out.
         let target_dir = out.ancestors().nth(4).unwrap_or(out).join("ebpf");
         let flags = [
-            format!("--cfg=bpf_target_arch=\"{}\"", variable("CARGO_CFG_TARGET_ARCH")),
+            format!(
+                "--cfg=bpf_target_arch=\"{}\"",
+                variable("CARGO_CFG_TARGET_ARCH")
+            ),
             // fentry and fexit need BTF, which is made from the debug information.
             "-Cdebuginfo=2".into(),
             "-Clink-arg=--btf".into(),
             format!("-Clinker={}", self.linker.display()),
         ];
-        let command = env::var("DAXSCOPE_EBPF_COMMAND");
-        println!("cargo::rerun-if-env-changed=DAXSCOPE_EBPF_COMMAND");
         let mut cargo = Command::new(variable("CARGO"));
         cargo
-            .args([command.as_deref().unwrap_or("build"), "--package=daxscope-ebpf", "--release"])
+            .args(["build", "--package=daxscope-ebpf", "--release"])
             .args(["-Zbuild-std=core", "--target", TARGET, "--target-dir"])
             .arg(&target_dir)
             .current_dir("..")
@@ -88,7 +89,10 @@ impl Toolchain {
             .env_remove("CARGO_BUILD_TARGET")
             .env_remove("RUSTFLAGS");
         let status = cargo.status().expect("cannot run cargo");
-        assert!(status.success(), "the eBPF object does not build ({status}): {cargo:?}");
+        assert!(
+            status.success(),
+            "the eBPF object does not build ({status}): {cargo:?}"
+        );
         target_dir.join(TARGET).join("release/daxscope-ebpf")
     }
 }
@@ -96,7 +100,9 @@ impl Toolchain {
 /// The compiler of the rustup toolchain `nightly`, if there is one.
 fn rustc_of_nightly() -> Option<PathBuf> {
     let mut rustup = Command::new("rustup");
-    rustup.args(["which", "rustc", "--toolchain", "nightly"]).env_remove("RUSTUP_TOOLCHAIN");
+    rustup
+        .args(["which", "rustc", "--toolchain", "nightly"])
+        .env_remove("RUSTUP_TOOLCHAIN");
     output(&mut rustup).map(Into::into)
 }
 
@@ -108,7 +114,9 @@ fn llvm_of(rustc: &Path) -> Option<String> {
         .exists()
         .then_some(())?;
     let version = output(Command::new(rustc).arg("-vV"))?;
-    let llvm = version.lines().find_map(|line| line.strip_prefix("LLVM version: "))?;
+    let llvm = version
+        .lines()
+        .find_map(|line| line.strip_prefix("LLVM version: "))?;
     llvm.split('.').next().map(Into::into)
 }
 
@@ -123,7 +131,9 @@ fn linker(llvm: &str) -> Option<PathBuf> {
     let ours = cache.join(format!("bpf-linker-llvm-{llvm}/bin/bpf-linker"));
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&path).map(|folder| folder.join("bpf-linker"));
-    std::iter::once(ours).chain(on_path).find(|file| file.exists())
+    std::iter::once(ours)
+        .chain(on_path)
+        .find(|file| file.exists())
 }
 
 /// The revision that is checked out, short; `unknown` outside a checkout.
@@ -136,7 +146,10 @@ fn revision() -> String {
 }
 
 fn output(command: &mut Command) -> Option<String> {
-    let output = command.output().ok().filter(|output| output.status.success())?;
+    let output = command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().into())
 }
 

@@ -23,7 +23,9 @@ impl Verdicts<'_> {
 
     /// Required points that are not attached.
     pub fn missing(&self) -> impl Iterator<Item = &Verdict> {
-        self.0.iter().filter(|v| v.required && v.mechanism.is_none())
+        self.0
+            .iter()
+            .filter(|v| v.required && v.mechanism.is_none())
     }
 
     /// What can be done about what is not attached, each once.
@@ -129,12 +131,20 @@ impl fmt::Display for Report {
         };
         let lockdown = access.lockdown.as_deref().unwrap_or("not in this kernel");
         let paranoid = access.perf_event_paranoid;
-        let paranoid = paranoid.map_or_else(|| "not in this kernel".into(), |level| level.to_string());
-        writeln!(f, "access      {capabilities}; lockdown {lockdown}; perf_event_paranoid {paranoid}")?;
+        let paranoid =
+            paranoid.map_or_else(|| "not in this kernel".into(), |level| level.to_string());
+        writeln!(
+            f,
+            "access      {capabilities}; lockdown {lockdown}; perf_event_paranoid {paranoid}"
+        )?;
         match &self.probes {
             Err(error) => writeln!(f, "probes      none: {error:#}")?,
             Ok(probes) => {
-                let geometry = probes.facts.geometry_unknown.as_deref().unwrap_or("can be told");
+                let geometry = probes
+                    .facts
+                    .geometry_unknown
+                    .as_deref()
+                    .unwrap_or("can be told");
                 writeln!(f, "geometry    {geometry}\n")?;
                 table(f, &probes.verdicts)?;
             }
@@ -145,7 +155,10 @@ impl fmt::Display for Report {
         for remedy in verdicts.remedies() {
             writeln!(f, "\nremedy: {remedy}")?;
         }
-        writeln!(f, "\n{outcome}: {attached} probe points attach, {missing} required ones do not")
+        writeln!(
+            f,
+            "\n{outcome}: {attached} probe points attach, {missing} required ones do not"
+        )
     }
 }
 
@@ -162,15 +175,28 @@ fn table(f: &mut fmt::Formatter, verdicts: &[Verdict]) -> fmt::Result {
             "" => String::new(),
             reason => format!(" ({reason})"),
         };
-        let on = if verdict.mechanism.is_some() { verdict.symbol } else { "-" };
-        [verdict.family, verdict.point, on, by, &format!("{word}{why}")].map(str::to_owned)
+        let on = if verdict.mechanism.is_some() {
+            verdict.symbol
+        } else {
+            "-"
+        };
+        [
+            verdict.family,
+            verdict.point,
+            on,
+            by,
+            &format!("{word}{why}"),
+        ]
+        .map(str::to_owned)
     });
-    let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2), width(3)];
-    for [family, probe, on, by, verdict] in &rows {
-        let [a, b, c, d] = widths;
-        writeln!(f, "{family:a$}  {probe:b$}  {on:c$}  {by:d$}  {verdict}")?;
+    let widths: [usize; 4] = std::array::from_fn(width);
+    for row in &rows {
+        for (cell, width) in row.iter().zip(widths) {
+            write!(f, "{cell:width$}  ")?;
+        }
+        writeln!(f, "{}", row[4])?;
     }
     Ok(())
 }

@@ -95,7 +95,10 @@ pub fn load(kernel: &Kernel, mechanisms: Mechanisms, log: bool) -> Result<Probes
     for (family, point, choice) in choices {
         let attached = |number: &u32| {
             let found = |verdict: &&Verdict| verdict.number == *number;
-            verdicts.iter().find(found).filter(|v| v.mechanism.is_some())
+            verdicts
+                .iter()
+                .find(found)
+                .filter(|v| v.mechanism.is_some())
         };
         let mut verdict = Verdict {
             family: family.name,
@@ -121,7 +124,11 @@ pub fn load(kernel: &Kernel, mechanisms: Mechanisms, log: bool) -> Result<Probes
         log::debug!("{verdict:?}");
         verdicts.push(verdict);
     }
-    Ok(Probes { object, facts, verdicts })
+    Ok(Probes {
+        object,
+        facts,
+        verdicts,
+    })
 }
 
 impl Probes {
@@ -134,7 +141,10 @@ impl Probes {
     #[must_use]
     pub fn attached(&self, number: u32) -> Option<&'static str> {
         let found = |verdict: &&Verdict| verdict.number == number && verdict.mechanism.is_some();
-        self.verdicts.iter().find(found).map(|verdict| verdict.symbol)
+        self.verdicts
+            .iter()
+            .find(found)
+            .map(|verdict| verdict.symbol)
     }
 
     /// Label value of a value of `enum memory_type`.
@@ -191,7 +201,9 @@ fn choose(kernel: &Kernel, point: &Point) -> Result<&'static str, String> {
                 return check_parameters(kernel, point, symbol);
             }
             Traceable::No => {
-                reason = format!("{symbol} cannot be traced on this kernel: it is notrace, not in available_filter_functions");
+                reason = format!(
+                    "{symbol} cannot be traced on this kernel: it is notrace, not in available_filter_functions"
+                );
             }
             Traceable::Absent | Traceable::Unknown => {
                 if reason.is_empty() {
@@ -234,12 +246,15 @@ fn required(kernel: &Kernel, point: &Point) -> bool {
     match point.need {
         Need::Always => true,
         Need::Extra => false,
-        Need::IfPresent | Need::InsteadOf(_) => point.symbols.iter().any(|symbol| {
-            match kernel.symbols.traceable(symbol) {
-                Traceable::Yes | Traceable::No => true,
-                Traceable::Absent => false,
-                Traceable::Unknown => parameters(kernel, symbol).is_some(),
-            }
-        }),
+        Need::IfPresent | Need::InsteadOf(_) => {
+            point
+                .symbols
+                .iter()
+                .any(|symbol| match kernel.symbols.traceable(symbol) {
+                    Traceable::Yes | Traceable::No => true,
+                    Traceable::Absent => false,
+                    Traceable::Unknown => parameters(kernel, symbol).is_some(),
+                })
+        }
     }
 }

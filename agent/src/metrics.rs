@@ -42,7 +42,10 @@ fn family(metric: &Metric, snapshot: &Snapshot) -> MetricFamily {
         Kind::Gauge => MetricType::GAUGE,
         Kind::Histogram => MetricType::HISTOGRAM,
     });
-    let series = snapshot.samples.iter().filter(|sample| sample.metric == metric);
+    let series = snapshot
+        .samples
+        .iter()
+        .filter(|sample| sample.metric == metric);
     family.set_metric(series.map(series_of).collect());
     family
 }
@@ -72,7 +75,10 @@ fn series_of(sample: &Sample) -> proto::Metric {
     series
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the format has only f64: exact to 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the format has only f64: exact to 2^53"
+)]
 fn number(value: &Value) -> f64 {
     match value {
         Value::Count(count) => *count as f64,
@@ -83,7 +89,10 @@ fn number(value: &Value) -> f64 {
 
 /// Cumulative buckets at powers of two of nanoseconds. The last, `+Inf`, is the encoder's: given, it would be
 /// printed as `inf`.
-#[expect(clippy::cast_precision_loss, reason = "the format has only f64: exact to 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the format has only f64: exact to 2^53"
+)]
 fn histogram(durations: &Hist) -> proto::Histogram {
     let mut buckets = vec![];
     let mut count = 0;
@@ -118,7 +127,11 @@ pub fn markdown<'a>(metrics: impl Iterator<Item = &'a Metric>) -> String {
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
-        let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels: Vec<_> = metric
+            .labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
         let labels = labels.join(" ");
         let (name, help) = (metric.name, metric.help);
         // Writing to a String cannot fail.

@@ -70,11 +70,21 @@ fn report(probes: &Probes) -> Result<()> {
     let verdicts = Verdicts(&probes.verdicts);
     if verdicts.attached() == 0 {
         let first = &probes.verdicts[0];
-        let remedy = first.remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
-        bail!("no probe can be attached: {}{remedy}; `daxscope check` says more", first.reason);
+        let remedy = first
+            .remedy
+            .map_or(String::new(), |remedy| format!(" ({remedy})"));
+        bail!(
+            "no probe can be attached: {}{remedy}; `daxscope check` says more",
+            first.reason
+        );
     }
     for verdict in verdicts.missing() {
-        log::warn!("not attached: {} {}: {}", verdict.family, verdict.point, verdict.reason);
+        log::warn!(
+            "not attached: {} {}: {}",
+            verdict.family,
+            verdict.point,
+            verdict.reason
+        );
     }
     if let Some(reason) = &probes.facts.geometry_unknown {
         log::warn!("the geometry of pages cannot be told: {reason}");

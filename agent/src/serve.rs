@@ -21,7 +21,7 @@ use crate::{
 /// A client that has not sent its request by then is cut off.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// No connection lives longer: a scrape takes milliseconds.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
 /// Connections at one time; more wait to be accepted.
 const CONNECTIONS: usize = 32;
 
@@ -72,7 +72,9 @@ pub async fn serve(listener: TcpListener, probes: Arc<Probes>, stopped: impl Fut
 fn reply(request: &Request<Incoming>, probes: &Probes) -> Reply {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        reply
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return reply;
     }
     match request.uri().path() {
@@ -82,7 +84,10 @@ fn reply(request: &Request<Incoming>, probes: &Probes) -> Reply {
         },
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/" => typed(StatusCode::OK, "text/html; charset=utf-8", page(probes)),
-        _ => text(StatusCode::NOT_FOUND, "not found: try /metrics, /healthz or /\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "not found: try /metrics, /healthz or /\n",
+        ),
     }
 }
 
@@ -93,22 +98,30 @@ fn text(status: StatusCode, body: &str) -> Reply {
 fn typed(status: StatusCode, media: &'static str, body: String) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::from(body)));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media));
     reply
 }
 
 /// What is attached, and where the numbers are.
 fn page(probes: &Probes) -> String {
-    let rows: String = probes
-        .verdicts
-        .iter()
-        .map(|verdict| {
-            let by = verdict.mechanism.map_or("not attached", Mechanism::name);
-            let cells = [verdict.family, verdict.point, verdict.symbol, by, &verdict.reason];
-            let cells = cells.map(|cell| format!("<td>{}</td>", escape(cell)));
-            format!("<tr>{}</tr>\n", cells.concat())
-        })
-        .collect();
+    let mut rows = String::new();
+    for verdict in &probes.verdicts {
+        let by = verdict.mechanism.map_or("not attached", Mechanism::name);
+        rows += "<tr>";
+        for cell in [
+            verdict.family,
+            verdict.point,
+            verdict.symbol,
+            by,
+            &verdict.reason,
+        ] {
+            rows += "<td>";
+            rows += &escape(cell);
+        }
+        rows += "\n";
+    }
     format!(
         "<!doctype html>\n<html lang=en><meta charset=utf-8>\
          <meta name=viewport content=\"width=device-width\"><title>daxscope</title>\n\
@@ -123,5 +136,7 @@ fn page(probes: &Probes) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

@@ -47,6 +47,7 @@ pub struct Snapshot {
 
 impl Metric {
     /// A series of this metric.
+    #[must_use]
     pub fn sample<const N: usize>(&'static self, labels: [&str; N], value: Value) -> Sample {
         debug_assert_eq!(N, self.labels.len(), "{}", self.name);
         Sample {
@@ -57,11 +58,13 @@ impl Metric {
     }
 
     /// A series of a count.
+    #[must_use]
     pub fn count<const N: usize>(&'static self, labels: [&str; N], count: u64) -> Sample {
         self.sample(labels, Value::Count(count))
     }
 
     /// A series of durations.
+    #[must_use]
     pub fn durations<const N: usize>(&'static self, labels: [&str; N], of: Hist) -> Sample {
         self.sample(labels, Value::Durations(Box::new(of)))
     }

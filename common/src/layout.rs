@@ -36,10 +36,10 @@ pub struct Layout {
     /// Number of parameters of the function that stands for each point: a fexit program finds the
     /// return value behind them.
     pub args: [u32; POINTS],
-    pub _pad: u32,
+    pub pad: u32,
 }
 const _: () = assert!(size_of::<Layout>() == 4 * (12 + POINTS + 1));
-const _: () = assert!(size_of::<Layout>() % 8 == 0);
+const _: () = assert!(size_of::<Layout>().is_multiple_of(8));
 pod!(Layout);
 
 impl Layout {
@@ -58,6 +58,6 @@ impl Layout {
         pgmap_nr_range: ABSENT,
         pgmap_ranges: ABSENT,
         args: [0; POINTS],
-        _pad: 0,
+        pad: 0,
     };
 }

@@ -61,13 +61,19 @@ fn nestable(point: u32) -> bool {
 
 #[inline(always)]
 fn enter<const PAGES: usize>(call: &impl Call, point: u32) {
-    span::enter(&GUP_SPANS, REQUEST, nestable(point), call, Span {
-        frame: 0,
-        start: 0,
-        arg: call.arg(PAGES).unwrap_or(0),
-        point,
-        geometry: UNKNOWN,
-    });
+    span::enter(
+        &GUP_SPANS,
+        REQUEST,
+        nestable(point),
+        call,
+        Span {
+            frame: 0,
+            start: 0,
+            arg: call.arg(PAGES).unwrap_or(0),
+            point,
+            geometry: UNKNOWN,
+        },
+    );
 }
 
 /// The fast functions return `int`: the upper half of the register is undefined.
@@ -99,7 +105,11 @@ fn exit<const PAGES: usize>(call: &impl Call, point: u32, signed: impl Fn(u64) -
     }
     // No array: the caller wants the pages faulted in, and gets no reference to them.
     let got = if ret > 0 && pages != 0 { ret as u64 } else { 0 };
-    let geometry = if got == 0 { UNKNOWN } else { first_geometry(pages) };
+    let geometry = if got == 0 {
+        UNKNOWN
+    } else {
+        first_geometry(pages)
+    };
     if let Some(stats) = stats(point, geometry) {
         // SAFETY: a value of a per-CPU array.
         unsafe {
@@ -130,7 +140,14 @@ fn count_error(point: u32, errno: u64) {
         && (errno as usize) < ERRNOS
     {
         // SAFETY: a value of a per-CPU array, and in bounds.
-        unsafe { add((&raw mut (*errors).by_errno).cast::<u64>().add(errno as usize), 1) };
+        unsafe {
+            add(
+                (&raw mut (*errors).by_errno)
+                    .cast::<u64>()
+                    .add(errno as usize),
+                1,
+            )
+        };
     }
 }
 
@@ -155,7 +172,11 @@ fn first_geometry(pages: u64) -> u32 {
 /// last page is like its first, all are taken to be. If not, the seam is found by bisection.
 #[inline(always)]
 fn count_pages(pages: u64, n: u64, first: u32, count: impl Fn(u32, u64)) {
-    let last = if n == 1 { first } else { geometry_at(pages, n - 1) };
+    let last = if n == 1 {
+        first
+    } else {
+        geometry_at(pages, n - 1)
+    };
     if last == first {
         return count(first, n);
     }
@@ -220,13 +241,19 @@ point!(unpin_folios, UNPIN_FOLIOS, enter: enter_unpin_array, exit: exit_unpin);
 #[inline(always)]
 fn outermost(call: &impl Call, point: u32) -> bool {
     let nestable = unpin_nestable(point);
-    span::enter(&GUP_SPANS, RELEASE, nestable, call, Span {
-        frame: 0,
-        start: 0,
-        arg: 0,
-        point,
-        geometry: UNKNOWN,
-    })
+    span::enter(
+        &GUP_SPANS,
+        RELEASE,
+        nestable,
+        call,
+        Span {
+            frame: 0,
+            start: 0,
+            arg: 0,
+            point,
+            geometry: UNKNOWN,
+        },
+    )
 }
 
 /// The two that others call: `unpin_user_pages_dirty_lock` both (the second until 5.14), and

@@ -53,13 +53,19 @@ pub fn geometry_in_flight() -> u32 {
 #[inline(always)]
 fn enter_memremap(call: &impl Call, point: u32) {
     let pgmap = call.arg(0).unwrap_or(0);
-    span::enter(&REGION_SPANS, point, false, call, Span {
-        frame: 0,
-        start: 0,
-        arg: pgmap,
+    span::enter(
+        &REGION_SPANS,
         point,
-        geometry: page::of_pgmap(pgmap),
-    });
+        false,
+        call,
+        Span {
+            frame: 0,
+            start: 0,
+            arg: pgmap,
+            point,
+            geometry: page::of_pgmap(pgmap),
+        },
+    );
 }
 
 #[inline(always)]
@@ -76,7 +82,11 @@ fn exit_memremap(call: &impl Call, point: u32) {
         return;
     };
     // An ERR_PTR is the negated errno (include/linux/err.h); everything else is the mapping's address.
-    let errno = if ret > ERR_PTR { ret.wrapping_neg() as usize } else { 0 };
+    let errno = if ret > ERR_PTR {
+        ret.wrapping_neg() as usize
+    } else {
+        0
+    };
     let kind = kind(pgmap);
     if let Some(stats) = MEMREMAP.get_ptr_mut(geometry) {
         // Hidden from the compiler, which would check the parts of the sum; the verifier wants to see the sum checked.
@@ -117,7 +127,11 @@ fn remember(pgmap: u64, geometry: u32, kind: u32) {
     let Some(struct_pages) = struct_pages(pgmap) else {
         return;
     };
-    let pagemap = Pagemap { struct_pages, geometry, kind };
+    let pagemap = Pagemap {
+        struct_pages,
+        geometry,
+        kind,
+    };
     if MEMREMAP_PAGEMAPS.insert(pgmap, pagemap, 0).is_err() {
         crate::lost::count(lost::PAGEMAP);
     }
@@ -171,13 +185,19 @@ fn enter_init(call: &impl Call, point: u32) {
         Some(pgmap) => page::of_pgmap(pgmap),
         None => UNKNOWN,
     };
-    span::enter(&REGION_SPANS, point, false, call, Span {
-        frame: 0,
-        start: 0,
-        arg: call.arg(2).unwrap_or(0),
+    span::enter(
+        &REGION_SPANS,
         point,
-        geometry,
-    });
+        false,
+        call,
+        Span {
+            frame: 0,
+            start: 0,
+            arg: call.arg(2).unwrap_or(0),
+            point,
+            geometry,
+        },
+    );
 }
 
 #[inline(always)]

@@ -18,8 +18,7 @@ use crate::{
 };
 
 #[map]
-static VMEMMAP: PerCpuArray<Populate> =
-    PerCpuArray::with_max_entries((POINTS * SLOTS) as u32, 0);
+static VMEMMAP: PerCpuArray<Populate> = PerCpuArray::with_max_entries((POINTS * SLOTS) as u32, 0);
 
 point!(populate_section_memmap, POPULATE_SECTION_MEMMAP, enter: enter_second, exit: exit_pointer);
 point!(vmemmap_populate, VMEMMAP_POPULATE, enter: enter_addresses, exit: exit_int);
@@ -47,13 +46,19 @@ fn enter_addresses(call: &impl Call, point: u32) {
 
 #[inline(always)]
 fn enter(call: &impl Call, point: u32, struct_pages: u64) {
-    span::enter(&REGION_SPANS, point, false, call, Span {
-        frame: 0,
-        start: 0,
-        arg: struct_pages,
+    span::enter(
+        &REGION_SPANS,
         point,
-        geometry: geometry_in_flight(),
-    });
+        false,
+        call,
+        Span {
+            frame: 0,
+            start: 0,
+            arg: struct_pages,
+            point,
+            geometry: geometry_in_flight(),
+        },
+    );
 }
 
 /// Fails with NULL.
@@ -78,7 +83,10 @@ fn exit(call: &impl Call, point: u32, succeeded: impl Fn(u64) -> bool) {
     };
     // SAFETY: a value of a per-CPU array.
     unsafe { record(&raw mut (*stats).duration, ns) };
-    if call.ret(layout!(args[point as usize])).is_some_and(succeeded) {
+    if call
+        .ret(layout!(args[point as usize]))
+        .is_some_and(succeeded)
+    {
         // SAFETY: as above.
         unsafe { add(&raw mut (*stats).struct_pages, span.arg) };
     }

@@ -78,8 +78,9 @@ fn page_shift() -> u32 {
     size.trailing_zeros()
 }
 
-/// Where a page says what it belongs to (include/linux/mm_types.h). The pagemap is `page.pgmap` up to 6.14 and
-/// `folio.pgmap` since (82ba975e4c43), and shares its word with `compound_head`, which 7.1 calls `compound_info`.
+/// Where a page says what it belongs to (`include/linux/mm_types.h`). The pagemap is `page.pgmap` up to 6.14 and
+/// `folio.pgmap` since (commit 82ba975e4c43), and shares its word with `compound_head`, which 7.1 calls
+/// `compound_info`.
 fn page_words(btf: &Btf, layout: &mut Layout) -> Result<()> {
     layout.page_flags = btf
         .offset("page", "flags")

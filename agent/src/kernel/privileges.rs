@@ -38,7 +38,8 @@ impl Privileges {
     #[must_use]
     pub fn missing(&self) -> Option<&'static str> {
         let has = |name| self.capabilities.contains(&name);
-        (!has("CAP_SYS_ADMIN") && !(has("CAP_BPF") && has("CAP_PERFMON"))).then_some(
+        let enough = has("CAP_SYS_ADMIN") || has("CAP_BPF") && has("CAP_PERFMON");
+        (!enough).then_some(
             "loading probes needs CAP_BPF and CAP_PERFMON: run it with sudo, or give them to the binary with \
              `setcap cap_bpf,cap_perfmon=ep daxscope`",
         )

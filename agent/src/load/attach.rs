@@ -6,7 +6,10 @@ use std::{
     os::fd::{AsRawFd as _, BorrowedFd},
 };
 
-use aya::{Btf, Ebpf, programs::{Program, ProgramError}};
+use aya::{
+    Btf, Ebpf,
+    programs::{Program, ProgramError},
+};
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
 
 use super::{Mechanism, Mechanisms, Verdict};
@@ -24,7 +27,8 @@ pub struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.words)?;
-        self.remedy.map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
+        self.remedy
+            .map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
     }
 }
 
@@ -108,7 +112,11 @@ fn start(program: &mut Program, symbol: &str, btf: Option<&Btf>) -> Result<(), F
             program.load().map_err(of)?;
             program.attach(symbol, 0).map_err(of)?;
         }
-        _ => return Err(Failure::new("the eBPF object has a program of another type there".into())),
+        _ => {
+            return Err(Failure::new(
+                "the eBPF object has a program of another type there".into(),
+            ));
+        }
     }
     Ok(())
 }
@@ -124,7 +132,10 @@ fn unload(program: &mut Program) -> Result<(), ProgramError> {
 
 impl Failure {
     fn new(words: String) -> Self {
-        Self { words, remedy: None }
+        Self {
+            words,
+            remedy: None,
+        }
     }
 
     /// From an error of aya, with what its errno means in this place.
@@ -170,10 +181,15 @@ const ELLIPSIS: char = '…';
 /// Of a long text such as the verifier's log the first line, and the last that is not statistics.
 fn first_and_last(text: &str) -> String {
     const STATISTICS: [&str; 3] = ["processed ", "stack depth ", "verification time "];
-    let mut lines = text.lines().map(str::trim).filter(|line| {
-        !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start))
-    });
-    let first = lines.next().unwrap_or_default().trim_end_matches("Verifier output:").trim_end_matches([' ', '.']);
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start)));
+    let first = lines
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches("Verifier output:")
+        .trim_end_matches([' ', '.']);
     match lines.next_back() {
         Some(last) => format!("{first} {ELLIPSIS} {last}"),
         None => first.into(),

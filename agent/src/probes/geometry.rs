@@ -18,7 +18,8 @@ impl Geometries {
             (SYSTEM, "system".to_owned()),
             (UNKNOWN, "unknown".to_owned()),
         ];
-        let owners: Vec<(u32, u32)> = maps::hash(probes.object(), "GEOMETRY_OWNERS", SLOTS.try_into()?)?;
+        let owners: Vec<(u32, u32)> =
+            maps::hash(probes.object(), "GEOMETRY_OWNERS", SLOTS.try_into()?)?;
         let page_shift = probes.facts.layout.page_shift;
         slots.extend(
             owners
@@ -63,9 +64,6 @@ mod tests {
     #[test]
     fn labels_are_sizes() {
         let labels: Vec<_> = [12, 14, 16, 21, 22, 25, 30, 34].map(label).into();
-        assert_eq!(
-            labels,
-            ["4K", "16K", "64K", "2M", "4M", "32M", "1G", "16G"]
-        );
+        assert_eq!(labels, ["4K", "16K", "64K", "2M", "4M", "32M", "1G", "16G"]);
     }
 }

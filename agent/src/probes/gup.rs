@@ -67,18 +67,54 @@ pub static FAMILY: Family = Family {
     name: "gup",
     points: &[
         entry(point::PIN_USER_PAGES_FAST, &["pin_user_pages_fast"], FOURTH),
-        entry(point::PIN_USER_PAGES_FAST_ONLY, &["pin_user_pages_fast_only"], FOURTH),
+        entry(
+            point::PIN_USER_PAGES_FAST_ONLY,
+            &["pin_user_pages_fast_only"],
+            FOURTH,
+        ),
         entry(point::PIN_USER_PAGES, &["pin_user_pages"], FOURTH),
-        entry(point::PIN_USER_PAGES_REMOTE, &["pin_user_pages_remote"], FIFTH),
-        entry(point::PIN_USER_PAGES_UNLOCKED, &["pin_user_pages_unlocked"], THIRD),
-        entry(point::PIN_USER_PAGES_LOCKED, &["pin_user_pages_locked"], FOURTH),
-        entry(point::MEMFD_PIN_FOLIOS, &["memfd_pin_folios"], &[(3, &["folios"])]),
+        entry(
+            point::PIN_USER_PAGES_REMOTE,
+            &["pin_user_pages_remote"],
+            FIFTH,
+        ),
+        entry(
+            point::PIN_USER_PAGES_UNLOCKED,
+            &["pin_user_pages_unlocked"],
+            THIRD,
+        ),
+        entry(
+            point::PIN_USER_PAGES_LOCKED,
+            &["pin_user_pages_locked"],
+            FOURTH,
+        ),
+        entry(
+            point::MEMFD_PIN_FOLIOS,
+            &["memfd_pin_folios"],
+            &[(3, &["folios"])],
+        ),
         entry(point::GET_USER_PAGES_FAST, &["get_user_pages_fast"], FOURTH),
-        entry(point::GET_USER_PAGES_FAST_ONLY, &["get_user_pages_fast_only"], FOURTH),
+        entry(
+            point::GET_USER_PAGES_FAST_ONLY,
+            &["get_user_pages_fast_only"],
+            FOURTH,
+        ),
         entry(point::GET_USER_PAGES, &["get_user_pages"], FOURTH),
-        entry(point::GET_USER_PAGES_REMOTE, &["get_user_pages_remote"], FIFTH),
-        entry(point::GET_USER_PAGES_UNLOCKED, &["get_user_pages_unlocked"], THIRD),
-        entry(point::GET_USER_PAGES_LOCKED, &["get_user_pages_locked"], FOURTH),
+        entry(
+            point::GET_USER_PAGES_REMOTE,
+            &["get_user_pages_remote"],
+            FIFTH,
+        ),
+        entry(
+            point::GET_USER_PAGES_UNLOCKED,
+            &["get_user_pages_unlocked"],
+            THIRD,
+        ),
+        entry(
+            point::GET_USER_PAGES_LOCKED,
+            &["get_user_pages_locked"],
+            FOURTH,
+        ),
         // Static, but the one place through which every pin is given back; renamed in 5.19.
         Point {
             name: "gup_put",
@@ -90,8 +126,16 @@ pub static FAMILY: Family = Family {
         },
         unpin(point::UNPIN_USER_PAGE, &["unpin_user_page"], ONE),
         unpin(point::UNPIN_USER_PAGES, &["unpin_user_pages"], MANY),
-        unpin(point::UNPIN_USER_PAGES_DIRTY_LOCK, &["unpin_user_pages_dirty_lock"], MANY),
-        unpin(point::UNPIN_USER_PAGE_RANGE_DIRTY_LOCK, &["unpin_user_page_range_dirty_lock"], RANGE),
+        unpin(
+            point::UNPIN_USER_PAGES_DIRTY_LOCK,
+            &["unpin_user_pages_dirty_lock"],
+            MANY,
+        ),
+        unpin(
+            point::UNPIN_USER_PAGE_RANGE_DIRTY_LOCK,
+            &["unpin_user_page_range_dirty_lock"],
+            RANGE,
+        ),
         unpin(point::UNPIN_USER_FOLIO, &["unpin_user_folio"], RANGE),
         unpin(point::UNPIN_FOLIO, &["unpin_folio"], ONE),
         unpin(point::UNPIN_FOLIOS, &["unpin_folios"], MANY),

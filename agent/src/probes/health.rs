@@ -60,6 +60,7 @@ static BUILD_INFO: Metric = Metric {
 };
 
 /// Reads a family, with how long that took and whether it worked.
+#[must_use]
 pub fn timed(family: &Family, probes: &Probes) -> Vec<Sample> {
     let began = Instant::now();
     let read = (family.read)(probes);
@@ -75,10 +76,13 @@ pub fn timed(family: &Family, probes: &Probes) -> Vec<Sample> {
 }
 
 /// Everything else that daxscope says of itself.
+#[must_use]
 pub fn read(probes: &Probes) -> Vec<Sample> {
     let mut samples = vec![BUILD_INFO.count([crate::VERSION, crate::REVISION], 1)];
     for verdict in &probes.verdicts {
-        let mechanism = verdict.mechanism.map_or("none", crate::load::Mechanism::name);
+        let mechanism = verdict
+            .mechanism
+            .map_or("none", crate::load::Mechanism::name);
         let labels = [
             verdict.family,
             verdict.point,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use daxscope_common::{
+    ERRNOS,
     hist::Hist,
-    memremap::{MemmapInit, Memremap, PAGEMAPS, Pagemap},
+    memremap::{MemmapInit, Memremap, PAGEMAPS, Pagemap, TYPES},
     point,
 };
 
@@ -149,10 +150,10 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
 
 /// Memory type, errno and calls of all CPUs, where there were any.
 fn by_type_and_result(calls: &[Memremap]) -> impl Iterator<Item = (u32, usize, u64)> {
-    (0..daxscope_common::memremap::TYPES).flat_map(move |kind| {
-        (0..daxscope_common::ERRNOS).filter_map(move |result| {
+    (0u32..).zip(0..TYPES).flat_map(move |(value, kind)| {
+        (0..ERRNOS).filter_map(move |result| {
             let n: u64 = calls.iter().map(|calls| calls.calls[kind][result]).sum();
-            (n > 0).then_some((kind as u32, result, n))
+            (n > 0).then_some((value, result, n))
         })
     })
 }
