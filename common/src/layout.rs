@@ -33,12 +33,17 @@ pub struct Layout {
     pub pgmap_type: u32,
     pub pgmap_nr_range: u32,
     pub pgmap_ranges: u32,
+    /// `struct dev_pagemap.flags`, and of its `altmap` the members `base_pfn`, `reserve` and `free`.
+    pub pgmap_flags: u32,
+    pub altmap_base_pfn: u32,
+    pub altmap_reserve: u32,
+    pub altmap_free: u32,
     /// Number of parameters of the function that stands for each point: a fexit program finds the
     /// return value behind them.
     pub args: [u32; POINTS],
     pub pad: u32,
 }
-const _: () = assert!(size_of::<Layout>() == 4 * (12 + POINTS + 1));
+const _: () = assert!(size_of::<Layout>() == 4 * (16 + POINTS + 1));
 const _: () = assert!(size_of::<Layout>().is_multiple_of(8));
 pod!(Layout);
 
@@ -57,6 +62,10 @@ impl Layout {
         pgmap_type: ABSENT,
         pgmap_nr_range: ABSENT,
         pgmap_ranges: ABSENT,
+        pgmap_flags: ABSENT,
+        altmap_base_pfn: ABSENT,
+        altmap_reserve: ABSENT,
+        altmap_free: ABSENT,
         args: [0; POINTS],
         pad: 0,
     };

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use daxscope_common::{
     ERRNOS,
-    geometry::{SLOTS, SYSTEM, UNKNOWN},
+    geometry::{SLOTS, SYSTEM},
     layout::ABSENT,
     lost,
     memremap::{MemmapInit, Memremap, PAGEMAPS, Pagemap, RANGES, TYPES},
@@ -181,9 +181,8 @@ fn enter_memunmap(call: &impl Call, _point: u32) {
 /// struct dev_pagemap *pgmap)`, mm/mm_init.c (mm/page_alloc.c before 6.6).
 #[inline(always)]
 fn enter_init(call: &impl Call, point: u32) {
-    let geometry = match call.arg(3) {
-        Some(pgmap) => page::of_pgmap(pgmap),
-        None => UNKNOWN,
+    let (Some(start), Some(count), Some(pgmap)) = (call.arg(1), call.arg(2), call.arg(3)) else {
+        return;
     };
     span::enter(
         &REGION_SPANS,
@@ -193,11 +192,34 @@ fn enter_init(call: &impl Call, point: u32) {
         Span {
             frame: 0,
             start: 0,
-            arg: call.arg(2).unwrap_or(0),
+            arg: initialised(start, count, pgmap),
             point,
-            geometry,
+            geometry: page::of_pgmap(pgmap),
         },
     );
+}
+
+/// `PGMAP_ALTMAP_VALID`, include/linux/memremap.h, the same in 5.10 to 7.3.
+const ALTMAP_VALID: u8 = 1;
+
+/// How many struct pages a call initialises, as its own message counts them: all of the range, but for those that
+/// stand for the part of the device that holds the struct pages (`vmem_altmap_offset`, mm/memremap.c).
+#[inline(always)]
+fn initialised(start: u64, count: u64, pgmap: u64) -> u64 {
+    let field = |offset: u32| read::<u64>(pgmap + u64::from(offset)).unwrap_or(0);
+    let at_flags = layout!(pgmap_flags);
+    let flags = if at_flags == ABSENT {
+        0
+    } else {
+        read::<u8>(pgmap + u64::from(at_flags)).unwrap_or(0)
+    };
+    if flags & ALTMAP_VALID == 0 {
+        return count;
+    }
+    let first = field(layout!(altmap_base_pfn))
+        + field(layout!(altmap_reserve))
+        + field(layout!(altmap_free));
+    (start + count).saturating_sub(first)
 }
 
 #[inline(always)]

@@ -48,6 +48,14 @@ impl Facts {
         layout.pgmap_type = offset("type");
         layout.pgmap_nr_range = offset("nr_range");
         layout.pgmap_ranges = offset("ranges");
+        layout.pgmap_flags = offset("flags");
+        let altmap = |member| {
+            let inside = btf.offset("vmem_altmap", member)?;
+            Some(btf.offset("dev_pagemap", "altmap")? + inside)
+        };
+        layout.altmap_base_pfn = altmap("base_pfn").unwrap_or(ABSENT);
+        layout.altmap_reserve = altmap("reserve").unwrap_or(ABSENT);
+        layout.altmap_free = altmap("free").unwrap_or(ABSENT);
         layout.page_size = btf.size("page").unwrap_or(0);
         layout.foll_pin = btf
             .anonymous_enumerator("FOLL_PIN")

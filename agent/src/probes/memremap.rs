@@ -42,7 +42,7 @@ pub static FAMILY: Family = Family {
             number: point::MEMMAP_INIT_ZONE_DEVICE,
             symbols: &["memmap_init_zone_device"],
             returns: true,
-            reads: &[(2, &["nr_pages"]), (3, &["pgmap"])],
+            reads: &[(1, &["start_pfn"]), (2, &["nr_pages"]), (3, &["pgmap"])],
             need: Need::Always,
         },
     ],
@@ -94,8 +94,9 @@ static INIT_DURATION: Metric = Metric {
 static INIT_STRUCT_PAGES: Metric = Metric {
     name: "memmap_init_struct_pages_total",
     kind: Kind::Counter,
-    help: "Struct pages of the ranges that were initialised; of a deduplicated range the kernel writes only part of \
-           them. Source: nr_pages of memmap_init_zone_device.",
+    help: "Struct pages that were initialised, counted as the kernel's own message does: the range without what an \
+           altmap takes; where the memory map is deduplicated fewer of them are really written. Source: arguments of \
+           memmap_init_zone_device.",
     labels: &["geometry"],
 };
 
