@@ -83,21 +83,20 @@ impl Device {
         let chardev = made["daxregion"]["devices"][0]["chardev"]
             .as_str()
             .with_context(|| format!("ndctl made {namespace} but names no dax device: {json}"))?;
-        appears(chardev)?;
         let align = align(chardev)?;
         ensure!(
             align == asked.bytes,
             "{chardev} has align {align}, asked for {}",
             asked.bytes
         );
-        let bytes = sysfs_number(&format!("/sys/bus/nd/devices/{namespace}/size"))?;
-        let start = sysfs_number(&format!("/sys/bus/nd/devices/{namespace}/resource"))?;
+        let bytes = sysfs_number(format!("/sys/bus/nd/devices/{namespace}/size"))?;
+        let start = sysfs_number(format!("/sys/bus/nd/devices/{namespace}/resource"))?;
         let claimed = claimed_bytes(start, &[namespace, chardev])?;
         ensure!(
             claimed == bytes,
             "{namespace} has {bytes} bytes in sysfs but {claimed} in /proc/iomem"
         );
-        let data_bytes = sysfs_number(&format!("/sys/bus/dax/devices/{chardev}/size"))?;
+        let data_bytes = sysfs_number(appeared(chardev)?.join("size"))?;
         let (namespace, path) = (namespace.to_owned(), PathBuf::from("/dev").join(chardev));
         Ok(Device {
             namespace,
@@ -160,7 +159,7 @@ pub fn namespaces() -> Result<Vec<String>> {
     {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.starts_with("namespace") {
-            let bytes = sysfs_number(&format!("/sys/bus/nd/devices/{name}/size"))?;
+            let bytes = sysfs_number(format!("/sys/bus/nd/devices/{name}/size"))?;
             found.push((bytes, name));
         }
     }
@@ -184,36 +183,36 @@ pub fn create_all() -> Result<Vec<Device>> {
         .collect()
 }
 
-/// The driver binds after ndctl has returned, on a busy machine seconds later.
-fn appears(chardev: &str) -> Result<()> {
+/// Where the kernel shows a dax device: on its bus, or in a class of that name if the driver `dax_pmem_compat`
+/// took it, as 5.10 may have it. The driver binds after ndctl has returned, on a busy machine seconds later.
+fn appeared(chardev: &str) -> Result<PathBuf> {
     let node = PathBuf::from("/dev").join(chardev);
-    let device = PathBuf::from("/sys/bus/dax/devices").join(chardev);
     let deadline = Instant::now() + Duration::from_secs(10);
-    while !(node.exists() && device.exists()) {
-        ensure!(
-            Instant::now() < deadline,
-            "{chardev} was made but did not appear within 10 s"
-        );
+    loop {
+        let places = ["/sys/bus/dax/devices", "/sys/class/dax"];
+        let found = places
+            .into_iter()
+            .find_map(|place| PathBuf::from(place).join(chardev).canonicalize().ok());
+        match found {
+            Some(device) if node.exists() => return Ok(device),
+            _ => ensure!(
+                Instant::now() < deadline,
+                "{chardev} did not appear in sysfs and /dev within 10 s"
+            ),
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
-    Ok(())
 }
 
 /// Alignment of a dax device, the unit in which it can be mapped. Old kernels show it only on the NVDIMM
 /// device that is the dax device's ancestor.
 pub fn align(chardev: &str) -> Result<u64> {
-    let device = format!("/sys/bus/dax/devices/{chardev}");
-    let real =
-        fs::canonicalize(&device).with_context(|| format!("no such dax device: {device}"))?;
-    let path = real
+    let device = appeared(chardev)?;
+    let path = device
         .ancestors()
         .map(|device| device.join("align"))
         .find(|path| path.exists());
-    sysfs_number(
-        &path
-            .with_context(|| format!("no align beside or above {device}"))?
-            .to_string_lossy(),
-    )
+    sysfs_number(&path.with_context(|| format!("no align in or above {}", device.display()))?)
 }
 
 fn ndctl(words: &[&str]) -> Result<String> {

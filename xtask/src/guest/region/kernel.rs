@@ -1,12 +1,15 @@
 //! What the kernel says of a region: numbers in sysfs, ranges in `/proc/iomem`.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
-pub fn sysfs_number(path: &str) -> Result<u64> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-    number(text.trim()).with_context(|| format!("{path} holds {text:?}, not a number"))
+pub fn sysfs_number(path: impl AsRef<Path>) -> Result<u64> {
+    let path = path.as_ref();
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    number(text.trim()).with_context(|| format!("{} holds {text:?}, not a number", path.display()))
 }
 
 fn number(text: &str) -> Option<u64> {
