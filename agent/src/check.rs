@@ -50,7 +50,7 @@ struct Report {
 /// When the report cannot be printed.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let kernel = Kernel::read(args.probes.btf.as_deref());
-    let probes = load::load(&kernel, args.probes.mechanisms(), false);
+    let probes = load::load(&kernel, args.probes.choice(), false);
     let report = Report {
         kernel,
         privileges: Privileges::read(),
@@ -95,6 +95,7 @@ impl Report {
             "daxscope": crate::VERSION,
             "kernel": self.kernel.release,
             "btf": btf,
+            "preempts": self.kernel.preemption.to_string(),
             "privileges": self.privileges.json(),
             "geometry_unknown": self.geometry_unknown(),
             "error": self.probes.as_ref().err().map(|error| format!("{error:#}")),
@@ -124,6 +125,7 @@ impl fmt::Display for Report {
             Ok(btf) => writeln!(f, "BTF         {}", btf.path.display())?,
             Err(error) => writeln!(f, "BTF         none: {error:#}")?,
         }
+        writeln!(f, "preempts    {}", self.kernel.preemption)?;
         let access = &self.privileges;
         let capabilities = match access.capabilities[..] {
             [] => "no capability that helps".to_owned(),

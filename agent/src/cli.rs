@@ -4,7 +4,11 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{check, load::Mechanism, metrics, probes, run};
+use crate::{
+    check,
+    load::{self, Mechanism},
+    metrics, probes, run,
+};
 
 /// Nothing could be done.
 pub const FAILED: u8 = 1;
@@ -52,7 +56,8 @@ Exit status: 0 all required probes attach, 3 some do not, 1 nothing can work, 2 
 /// What decides how probes are attached.
 #[derive(Args)]
 pub struct ProbeArgs {
-    /// How to attach: auto tries fentry (cheapest, misses nothing), then kprobe
+    /// How to attach: fentry is cheapest, kprobe misses nothing where the kernel preempts itself; auto takes the better
+    /// one, then the other
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     mechanism: Choice,
     /// Read the kernel's types from FILE instead of /sys/kernel/btf/vmlinux
@@ -68,13 +73,13 @@ enum Choice {
 }
 
 impl ProbeArgs {
-    /// The mechanisms to try, in order.
+    /// The mechanisms to try.
     #[must_use]
-    pub fn mechanisms(&self) -> &'static [Mechanism] {
+    pub fn choice(&self) -> load::Choice {
         match self.mechanism {
-            Choice::Auto => &[Mechanism::Fentry, Mechanism::Kprobe],
-            Choice::Fentry => &[Mechanism::Fentry],
-            Choice::Kprobe => &[Mechanism::Kprobe],
+            Choice::Auto => load::Choice::Auto,
+            Choice::Fentry => load::Choice::Only(Mechanism::Fentry),
+            Choice::Kprobe => load::Choice::Only(Mechanism::Kprobe),
         }
     }
 }

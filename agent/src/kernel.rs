@@ -3,6 +3,7 @@
 
 pub mod btf;
 pub mod facts;
+pub mod preemption;
 pub mod privileges;
 pub mod symbols;
 
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use self::{btf::Btf, symbols::Symbols};
+use self::{btf::Btf, preemption::Preemption, symbols::Symbols};
 
 /// What was read of the kernel once, before anything is loaded.
 pub struct Kernel {
@@ -19,6 +20,7 @@ pub struct Kernel {
     /// `Err` holds the reason in words.
     pub btf: Result<Btf>,
     pub symbols: Symbols,
+    pub preemption: Preemption,
 }
 
 impl Kernel {
@@ -31,6 +33,7 @@ impl Kernel {
                 .map_or_else(|_| "unknown".into(), |release| release.trim().into()),
             btf: Btf::open(path),
             symbols: Symbols::read(),
+            preemption: Preemption::read(),
         }
     }
 }

@@ -9,8 +9,11 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use daxscope_common::layout::Layout;
 
+use self::attach::End;
 use crate::{
-    kernel::{Kernel, facts::Facts, privileges::Privileges, symbols::Traceable},
+    kernel::{
+        Kernel, facts::Facts, preemption::Preemption, privileges::Privileges, symbols::Traceable,
+    },
     probes::{self, Need, Point},
 };
 
@@ -37,8 +40,38 @@ impl Mechanism {
     }
 }
 
-/// Which mechanisms to try, in order.
-pub type Mechanisms<'a> = &'a [Mechanism];
+/// Which mechanisms to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The better one for this kernel, then the other.
+    Auto,
+    Only(Mechanism),
+}
+
+/// The mechanisms to try in order, and why the first is not fentry where it could be.
+struct Order {
+    mechanisms: &'static [Mechanism],
+    why: Option<String>,
+}
+
+impl Order {
+    fn of(choice: Choice, preemption: &Preemption) -> Self {
+        use Mechanism::{Fentry, Kprobe};
+        let (mechanisms, why): (&[_], _) = match (choice, preemption) {
+            (Choice::Only(Fentry), _) => (&[Fentry], None),
+            (Choice::Only(Kprobe), _) => (&[Kprobe], None),
+            (Choice::Auto, Preemption::No) => (&[Fentry, Kprobe], None),
+            // An fentry program that is preempted stays marked as running on its CPU, and the kernel leaves it out for
+            // every other task there (`__bpf_prog_enter_recur`, kernel/bpf/trampoline.c). Kprobes run with preemption
+            // disabled.
+            (Choice::Auto, Preemption::May(how)) => (
+                &[Kprobe, Fentry],
+                Some(format!("preferred: this kernel preempts itself ({how})")),
+            ),
+        };
+        Self { mechanisms, why }
+    }
+}
 
 /// What became of a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +102,7 @@ pub struct Probes {
 ///
 /// # Errors
 /// When nothing can be loaded at all, with the reason and the remedy.
-pub fn load(kernel: &Kernel, mechanisms: Mechanisms, log: bool) -> Result<Probes> {
+pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
     ensure!(
         !OBJECT.is_empty(),
         "this daxscope was built without its eBPF object (a debug build on a machine that lacks the tools for it): \
@@ -78,6 +111,7 @@ pub fn load(kernel: &Kernel, mechanisms: Mechanisms, log: bool) -> Result<Probes
     if let Some(missing) = Privileges::read().missing() {
         anyhow::bail!("{missing}");
     }
+    let order = Order::of(choice, &kernel.preemption);
     let mut facts = Facts::read(kernel.btf.as_ref());
     let choices: Vec<_> = probes::points()
         .map(|(family, point)| (family, point, choose(kernel, point)))
@@ -117,7 +151,7 @@ pub fn load(kernel: &Kernel, mechanisms: Mechanisms, log: bool) -> Result<Probes
             verdict.reason = format!("not needed: {} tells it", other.symbol);
         } else {
             match choice {
-                Ok(_) => attach::point(&mut object, point, &mut verdict, mechanisms, btf.as_ref()),
+                Ok(_) => attach::point(&mut object, point, &mut verdict, &order, btf.as_ref()),
                 Err(reason) => verdict.reason = reason,
             }
         }
@@ -156,18 +190,20 @@ impl Probes {
     }
 
     /// Runs of a point's programs that the kernel left out because the program, or for kprobes any other, was
-    /// already running on that CPU: `bpf_prog_info.recursion_misses` (5.12). `None` where it does not say.
+    /// already running on that CPU: `bpf_prog_info.recursion_misses`, by end (`entry`, `return`). Nothing on kernels
+    /// that do not say (before 5.12).
     #[must_use]
-    pub fn missed_runs(&self, verdict: &Verdict) -> Option<u64> {
-        let mechanism = verdict.mechanism?;
-        let mut missed = None;
-        for (_, name) in attach::programs(verdict.point, mechanism) {
+    pub fn missed_runs(&self, verdict: &Verdict) -> Vec<(&'static str, u64)> {
+        let Some(mechanism) = verdict.mechanism else {
+            return vec![];
+        };
+        let missed = |(end, name): (End, String)| {
             let program = self.object.program(&name)?;
-            if let Ok(fd) = program.fd() {
-                missed = Some(missed.unwrap_or(0) + attach::recursion_misses(fd.as_fd())?);
-            }
-        }
-        missed
+            let missed = attach::recursion_misses(program.fd().ok()?.as_fd())?;
+            Some((end.name(), missed))
+        };
+        let programs = attach::programs(verdict.point, mechanism);
+        programs.into_iter().filter_map(missed).collect()
     }
 
     /// The log of rare anomalies; what is logged is lost unless somebody reads it.

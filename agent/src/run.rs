@@ -38,7 +38,7 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
         )
     })?;
     let kernel = Kernel::read(args.probes.btf.as_deref());
-    let mut probes = load::load(&kernel, args.probes.mechanisms(), args.bpf_log)?;
+    let mut probes = load::load(&kernel, args.probes.choice(), args.bpf_log)?;
     drop(kernel);
     report(&probes)?;
     if args.bpf_log {

@@ -3,7 +3,7 @@
 //! [`Traced`] is a call seen by fentry or fexit: all arguments, at both ends. [`Probed`] is a call seen by a
 //! kprobe (arguments, no result) or by a kretprobe (result, no arguments).
 
-use core::ffi::c_void;
+use core::{arch::asm, ffi::c_void};
 
 use aya_ebpf::{
     bindings::pt_regs,
@@ -18,15 +18,15 @@ pub trait Call {
     fn arg(&self, n: usize) -> Option<u64>;
     /// The result of a function with `args` parameters; only at its return.
     fn ret(&self, args: u32) -> Option<u64>;
-    /// Where the call's stack frame lies: higher than that of any call nested in it, and the same at
-    /// entry and return, to within [`FRAME_SLACK`].
-    fn frame(&self) -> u64;
+    /// Where the call's stack frame lies: higher than that of any call nested in it, and the same at entry and
+    /// return, to within [`FRAME_SLACK`]. The low half of the address, which no stack is large enough to wrap.
+    fn frame(&self) -> u32;
 }
 
 /// How far the frames of one call at entry and return may lie apart, in bytes: a kretprobe sees the stack
 /// pointer before or after the return address is popped, which differs by version (arch/x86/kernel/kprobes/core.c
 /// to 5.17, rethook.c since).
-pub const FRAME_SLACK: u64 = 16;
+pub const FRAME_SLACK: u32 = 16;
 
 /// By fentry or fexit: `ctx` is the array of arguments that the trampoline saved in its own stack frame; behind
 /// them, for fexit, is the result.
@@ -44,8 +44,14 @@ impl Call for Traced {
         read(self.0 as u64 + 8 * u64::from(args))
     }
     #[inline(always)]
-    fn frame(&self) -> u64 {
-        self.0 as u64
+    fn frame(&self) -> u32 {
+        let low: u64;
+        // The verifier allows no arithmetic on the context, but takes a 32-bit copy of it for a plain number.
+        // SAFETY: one move between registers.
+        unsafe {
+            asm!("w0 = w1", in("r1") self.0, out("r0") low, options(pure, nomem, nostack));
+        }
+        low as u32
     }
 }
 
@@ -65,17 +71,17 @@ impl<const RETURN: bool> Call for Probed<RETURN> {
         RETURN.then(|| RetProbeContext::new(self.0).ret())
     }
     #[inline(always)]
-    fn frame(&self) -> u64 {
+    fn frame(&self) -> u32 {
         let regs = self.0.cast::<pt_regs>();
         // SAFETY: the context of a kprobe is the registers, which it may read.
         #[cfg(bpf_target_arch = "x86_64")]
         unsafe {
-            (*regs).rsp
+            (*regs).rsp as u32
         }
         // SAFETY: as above.
         #[cfg(bpf_target_arch = "aarch64")]
         unsafe {
-            (*regs.cast::<aya_ebpf::bindings::user_pt_regs>()).sp
+            (*regs.cast::<aya_ebpf::bindings::user_pt_regs>()).sp as u32
         }
     }
 }

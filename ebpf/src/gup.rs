@@ -1,5 +1,5 @@
-//! Room gup. Traces: every `pin_user_pages*` and `get_user_pages*`, `memfd_pin_folios`; `gup_put_folio` or what
-//! stands for it. Produces: calls, pages, errors and durations by entry point and geometry; pages unpinned.
+//! Room gup. Traces: every `pin_user_pages*` and `get_user_pages*`, `memfd_pin_folios`; every exported `unpin_*`, and
+//! `gup_put_folio`. Produces: calls, pages, errors and durations by entry point and geometry; pages unpinned.
 
 use aya_ebpf::{
     macros::map,
@@ -66,13 +66,7 @@ fn enter<const PAGES: usize>(call: &impl Call, point: u32) {
         REQUEST,
         nestable(point),
         call,
-        Span {
-            frame: 0,
-            start: 0,
-            arg: call.arg(PAGES).unwrap_or(0),
-            point,
-            geometry: UNKNOWN,
-        },
+        Span::new(point, call.arg(PAGES).unwrap_or(0), UNKNOWN),
     );
 }
 
@@ -215,7 +209,7 @@ fn enter_put(call: &impl Call, _point: u32) {
     let (Some(folio), Some(refs), Some(flags)) = (call.arg(0), call.arg(1), call.arg(2)) else {
         return;
     };
-    if flags as u32 & layout!(foll_pin) != 0 {
+    if flags as u32 & layout!(foll_pin) != 0 && !span::inside(&GUP_SPANS, RELEASE, call) {
         count_unpinned(page_geometry(folio), u64::from(refs as u32));
     }
 }
@@ -228,7 +222,9 @@ fn count_unpinned(geometry: u32, pages: u64) {
     }
 }
 
-// Where neither of those can be traced: all exported functions that give pins back, which call each other.
+// The exported functions that give pins back, which call each other. The compiler may have inlined the function above
+// into any of them (as gcc did on 7.3), so these count what they give back, and that one only what is left: what the
+// kernel undoes inside a request.
 point!(unpin_user_page, UNPIN_USER_PAGE, enter: enter_unpin_one, exit: exit_unpin);
 point!(unpin_user_pages, UNPIN_USER_PAGES, enter: enter_unpin_array, exit: exit_unpin);
 point!(unpin_user_pages_dirty_lock, UNPIN_USER_PAGES_DIRTY_LOCK, enter: enter_unpin_array, exit: exit_unpin);
@@ -246,13 +242,7 @@ fn outermost(call: &impl Call, point: u32) -> bool {
         RELEASE,
         nestable,
         call,
-        Span {
-            frame: 0,
-            start: 0,
-            arg: 0,
-            point,
-            geometry: UNKNOWN,
-        },
+        Span::new(point, 0, UNKNOWN),
     )
 }
 

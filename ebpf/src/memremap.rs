@@ -41,9 +41,9 @@ point!(memmap_init_zone_device, MEMMAP_INIT_ZONE_DEVICE, enter: enter_init, exit
 
 /// The geometry slot of the pagemap that the current thread is bringing up; `SYSTEM` if it brings up none.
 #[inline(always)]
-pub fn geometry_in_flight() -> u32 {
+pub fn geometry_in_flight(call: &impl Call) -> u32 {
     // SAFETY: an entry is written and removed by its own thread only.
-    match unsafe { REGION_SPANS.get(span::key(MEMREMAP_PAGES)) } {
+    match unsafe { REGION_SPANS.get(span::key(MEMREMAP_PAGES, call.frame())) } {
         Some(span) => span.geometry,
         None => SYSTEM,
     }
@@ -58,13 +58,7 @@ fn enter_memremap(call: &impl Call, point: u32) {
         point,
         false,
         call,
-        Span {
-            frame: 0,
-            start: 0,
-            arg: pgmap,
-            point,
-            geometry: page::of_pgmap(pgmap),
-        },
+        Span::new(point, pgmap, page::of_pgmap(pgmap)),
     );
 }
 
@@ -189,13 +183,11 @@ fn enter_init(call: &impl Call, point: u32) {
         point,
         false,
         call,
-        Span {
-            frame: 0,
-            start: 0,
-            arg: initialised(start, count, pgmap),
+        Span::new(
             point,
-            geometry: page::of_pgmap(pgmap),
-        },
+            initialised(start, count, pgmap),
+            page::of_pgmap(pgmap),
+        ),
     );
 }
 

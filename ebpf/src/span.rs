@@ -14,10 +14,16 @@ use crate::call::{Call, FRAME_SLACK};
 /// Calls in flight of one room, by [`key`].
 pub type Spans = HashMap<u64, Span>;
 
-/// The current thread, and a number that keeps apart what may nest on purpose.
+/// Kernel stacks are 16 KiB and aligned to that (`THREAD_SIZE`, `IRQ_STACK_SIZE`, arch/x86/include/asm/page_64_types.h).
+const STACK_POWER: u32 = 14;
+
+/// The current thread, the stack that it is on, and a number that keeps apart what may nest on purpose. The stack,
+/// because an interrupt borrows the thread: what it calls is not nested in what the thread was doing.
 #[inline(always)]
-pub fn key(lane: u32) -> u64 {
-    (bpf_get_current_pid_tgid() & 0xffff_ffff) | u64::from(lane) << 32
+pub fn key(lane: u32, frame: u32) -> u64 {
+    let stack = frame >> STACK_POWER;
+    let high = lane << (u32::BITS - STACK_POWER) | stack;
+    (bpf_get_current_pid_tgid() & 0xffff_ffff) | u64::from(high) << 32
 }
 
 /// The duration of a call whose beginning was not seen. A value rather than an `Option`, of which the compiler leaves
@@ -38,8 +44,8 @@ pub enum Return {
 /// whether it was not.
 #[inline(always)]
 pub fn enter(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, new: Span) -> bool {
-    let key = key(lane);
     let frame = call.frame();
+    let key = key(lane, frame);
     // SAFETY: an entry is written and removed by its own thread only.
     if let Some(open) = unsafe { spans.get(key) } {
         // Equal frames: the outer function reached the inner by a tail call, which leaves it no frame.
@@ -60,25 +66,31 @@ pub fn enter(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, new: Sp
     true
 }
 
+/// Whether a call is made from inside a remembered one of the lane.
+#[inline(always)]
+pub fn inside(spans: &Spans, lane: u32, call: &impl Call) -> bool {
+    let frame = call.frame();
+    // SAFETY: an entry is written and removed by its own thread only.
+    unsafe { spans.get(key(lane, frame)) }.is_some_and(|open| open.frame >= frame)
+}
+
 /// Ends a call, and forgets it.
 #[inline(always)]
 pub fn exit(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, point: u32) -> Return {
     // SAFETY: no arguments. Taken first, so that our own work is not measured.
     let now = unsafe { bpf_ktime_get_ns() };
-    let key = key(lane);
     let frame = call.frame();
+    let key = key(lane, frame);
     // SAFETY: as in `enter`.
     let Some(&span) = (unsafe { spans.get(key) }) else {
         crate::lost::count(lost::UNMATCHED_RETURN);
         return Return::Unmatched;
     };
-    // Comparisons only: the frame of a traced call is its context, on which the verifier allows no arithmetic.
-    let highest = span.frame.wrapping_add(FRAME_SLACK);
-    if span.point == point && span.frame <= frame && frame <= highest {
+    if span.point == point && frame.wrapping_sub(span.frame) <= FRAME_SLACK {
         let _ = spans.remove(key);
         return Return::Of(span, now.saturating_sub(span.start));
     }
-    if nestable && frame <= highest {
+    if nestable && frame <= span.frame.wrapping_add(FRAME_SLACK) {
         return Return::Nested;
     }
     crate::lost::count(lost::UNMATCHED_RETURN);

@@ -51,13 +51,7 @@ fn enter(call: &impl Call, point: u32, struct_pages: u64) {
         point,
         false,
         call,
-        Span {
-            frame: 0,
-            start: 0,
-            arg: struct_pages,
-            point,
-            geometry: geometry_in_flight(),
-        },
+        Span::new(point, struct_pages, geometry_in_flight(call)),
     );
 }
 

@@ -12,7 +12,7 @@ use aya::{
 };
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
 
-use super::{Mechanism, Mechanisms, Verdict};
+use super::{Mechanism, Order, Verdict};
 use crate::probes::Point;
 
 /// `ENOTSUPP` of the kernel (include/linux/errno.h), which user space has no name for.
@@ -37,14 +37,17 @@ pub fn point(
     object: &mut Ebpf,
     point: &Point,
     verdict: &mut Verdict,
-    mechanisms: Mechanisms,
+    order: &Order,
     btf: Option<&Btf>,
 ) {
     let mut reasons = vec![];
-    for &mechanism in mechanisms {
+    for &mechanism in order.mechanisms {
         match by(object, point, verdict.symbol, mechanism, btf) {
             Ok(()) => {
                 verdict.mechanism = Some(mechanism);
+                if mechanism == Mechanism::Kprobe {
+                    reasons.extend(order.why.clone());
+                }
                 break;
             }
             Err(Failure { words, remedy }) => {
@@ -56,16 +59,33 @@ pub fn point(
     verdict.reason = reasons.join("; ");
 }
 
+/// An end of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Entry,
+    Return,
+}
+
+impl End {
+    /// As in the label `end`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::Return => "return",
+        }
+    }
+}
+
 /// The programs of a point, in the order of attachment: the return first, so that no call is seen to begin whose
 /// end is not.
-pub fn programs(point: &str, mechanism: Mechanism) -> [(bool, String); 2] {
+pub fn programs(point: &str, mechanism: Mechanism) -> [(End, String); 2] {
     let (exit, enter) = match mechanism {
         Mechanism::Fentry => ("fexit", "fentry"),
         Mechanism::Kprobe => ("kretprobe", "kprobe"),
     };
     [
-        (true, format!("{exit}_{point}")),
-        (false, format!("{enter}_{point}")),
+        (End::Return, format!("{exit}_{point}")),
+        (End::Entry, format!("{enter}_{point}")),
     ]
 }
 
@@ -77,7 +97,10 @@ fn by(
     btf: Option<&Btf>,
 ) -> Result<(), Failure> {
     let names = programs(point.name, mechanism);
-    let wanted = || names.iter().filter(|(exit, _)| !exit || point.returns);
+    let wanted = || {
+        let ends = names.iter();
+        ends.filter(|(end, _)| *end == End::Entry || point.returns)
+    };
     for (_, name) in wanted() {
         let program = object
             .program_mut(name)
@@ -180,7 +203,12 @@ const ELLIPSIS: char = '…';
 
 /// Of a long text such as the verifier's log the first line, and the last that is not statistics.
 fn first_and_last(text: &str) -> String {
-    const STATISTICS: [&str; 3] = ["processed ", "stack depth ", "verification time "];
+    const STATISTICS: [&str; 4] = [
+        "processed ",
+        "stack depth ",
+        "subprog ",
+        "verification time ",
+    ];
     let mut lines = text
         .lines()
         .map(str::trim)

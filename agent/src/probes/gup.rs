@@ -1,5 +1,5 @@
-//! Room gup. Traces: every `pin_user_pages*` and `get_user_pages*`, `memfd_pin_folios`; `gup_put_folio` or what
-//! stands for it. Produces: calls, pages, errors and durations by entry point and geometry; pages unpinned.
+//! Room gup. Traces: every `pin_user_pages*` and `get_user_pages*`, `memfd_pin_folios`; every exported `unpin_*`, and
+//! `gup_put_folio`. Produces: calls, pages, errors and durations by entry point and geometry; pages unpinned.
 
 use anyhow::Result;
 use daxscope_common::{
@@ -48,7 +48,7 @@ const THIRD: Pages = &[(2, &["pages"])];
 const FOURTH: Pages = &[(3, &["pages"])];
 const FIFTH: Pages = &[(4, &["pages"])];
 
-/// An exported way to give pins back, for kernels on which the one place that all go through cannot be traced.
+/// An exported way to give pins back.
 const fn unpin(number: u32, symbols: &'static [&'static str], reads: Pages) -> Point {
     Point {
         name: symbols[0],
@@ -56,7 +56,7 @@ const fn unpin(number: u32, symbols: &'static [&'static str], reads: Pages) -> P
         symbols,
         returns: true,
         reads,
-        need: Need::InsteadOf(&[point::GUP_PUT]),
+        need: Need::IfPresent,
     }
 }
 const ONE: Pages = &[(0, &["page", "folio"])];
@@ -115,7 +115,7 @@ pub static FAMILY: Family = Family {
             &["get_user_pages_locked"],
             FOURTH,
         ),
-        // Static, but the one place through which every pin is given back; renamed in 5.19.
+        // Static, and all exported functions below go through it or through an inlined copy; renamed in 5.19.
         Point {
             name: "gup_put",
             number: point::GUP_PUT,
@@ -174,8 +174,8 @@ static ERRORS: Metric = Metric {
 static UNPINNED: Metric = Metric {
     name: "unpinned_pages_total",
     kind: Kind::Counter,
-    help: "Pins given back, those that the kernel itself undoes included. Source: entry of gup_put_folio \
-           (put_compound_head before 5.19) with FOLL_PIN, else of the exported unpin functions.",
+    help: "Pins given back, those that the kernel itself undoes included. Source: entries of the exported unpin \
+           functions and, outside of those, of gup_put_folio (put_compound_head before 5.19) with FOLL_PIN.",
     labels: &["geometry"],
 };
 

@@ -29,8 +29,9 @@ static PROBE_ATTACHED: Metric = Metric {
 static PROBE_MISSED: Metric = Metric {
     name: "probe_missed_total",
     kind: Kind::Counter,
-    help: "Runs of a point's programs that the kernel left out. Source: bpf_prog_info.recursion_misses (Linux 5.12).",
-    labels: &["family", "probe"],
+    help: "Runs of a point's programs that the kernel left out: a call whose entry is missed has no latency, one whose \
+           return is missed is not counted. Source: bpf_prog_info.recursion_misses (Linux 5.12).",
+    labels: &["family", "probe", "end"],
 };
 static LOST: Metric = Metric {
     name: "lost_total",
@@ -92,8 +93,8 @@ pub fn read(probes: &Probes) -> Vec<Sample> {
         ];
         let attached = u64::from(verdict.mechanism.is_some());
         samples.push(PROBE_ATTACHED.count(labels, attached));
-        if let Some(missed) = probes.missed_runs(verdict) {
-            samples.push(PROBE_MISSED.count([verdict.family, verdict.point], missed));
+        for (end, missed) in probes.missed_runs(verdict) {
+            samples.push(PROBE_MISSED.count([verdict.family, verdict.point, end], missed));
         }
     }
     for (index, name) in lost::NAMES.iter().enumerate() {
