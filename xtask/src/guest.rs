@@ -7,6 +7,7 @@ mod agent;
 mod checks;
 mod demo;
 mod http;
+mod kmsg;
 mod oracle;
 mod pin;
 mod region;

@@ -54,8 +54,6 @@ pub struct Device {
     map: Map,
     /// Bytes of the pagemap's range: the whole namespace, its info block included (kernel.md 3.1).
     pub bytes: u64,
-    /// Bytes that the dax device offers: without the info block, alignment, and an altmap.
-    data_bytes: u64,
 }
 
 impl Device {
@@ -96,7 +94,7 @@ impl Device {
             claimed == bytes,
             "{namespace} has {bytes} bytes in sysfs but {claimed} in /proc/iomem"
         );
-        let data_bytes = sysfs_number(appeared(chardev)?.join("size"))?;
+        appeared(chardev)?;
         let (namespace, path) = (namespace.to_owned(), PathBuf::from("/dev").join(chardev));
         Ok(Device {
             namespace,
@@ -104,7 +102,6 @@ impl Device {
             asked,
             map,
             bytes,
-            data_bytes,
         })
     }
 
@@ -125,27 +122,18 @@ impl Device {
         })
     }
 
-    /// Struct pages that `memmap_init_zone_device` writes: with an altmap those of the data area, all of them
-    /// (kernel.md 3.3); in DRAM only those that have a page of their own.
-    pub fn initialised(&self) -> Result<u64> {
-        Ok(match self.map {
-            Map::Dev => self.data_bytes / PAGE,
-            Map::Mem => initialised(self.struct_pages(), self.geometry()?),
-        })
-    }
-
     /// Pages that hold the struct pages.
     pub fn backing_pages(&self) -> Result<u64> {
         Ok(match self.map {
             Map::Dev => self.struct_pages() * STRUCT_PAGE / PAGE,
-            Map::Mem => initialised(self.struct_pages(), self.geometry()?) * STRUCT_PAGE / PAGE,
+            Map::Mem => backed(self.struct_pages(), self.geometry()?) * STRUCT_PAGE / PAGE,
         })
     }
 }
 
 /// A compound whose struct pages need more than two vmemmap pages has only those two, all others map the second
 /// again (kernel.md 3.2, 3.3). Kernels with `vmemmap_shift` but without that (5.17, 5.18) are not told apart.
-fn initialised(struct_pages: u64, geometry: Geometry) -> u64 {
+fn backed(struct_pages: u64, geometry: Geometry) -> u64 {
     let of_compound = geometry.bytes / PAGE;
     let backed = 2 * PAGE / STRUCT_PAGE;
     struct_pages / of_compound * of_compound.min(backed)
@@ -242,7 +230,7 @@ mod tests {
         let gib = (1 << 30) / PAGE;
         for (pages, geometry, backing) in [(gib, 0, 4096), (gib, 1, 1024), (3 * gib, 2, 6)] {
             assert_eq!(
-                initialised(pages, GEOMETRIES[geometry]),
+                backed(pages, GEOMETRIES[geometry]),
                 backing * PAGE / STRUCT_PAGE
             );
         }

@@ -131,6 +131,9 @@ fn counted(figures: &mut Figures, stage: &Stage, by: By, source: &Source) -> Res
     } else if lost > 0 && change.mechanism(symbol) == "kprobe" {
         let counted = change.agent.of(CALLS, &labels);
         missed(figures, done, counted, lost);
+    } else if stage.preempted(&change) {
+        let counted = change.agent.of(CALLS, &labels);
+        left_out(figures, done, counted, change.left_out(symbol, "return"));
     } else {
         let durations = "daxscope_gup_duration_seconds_count";
         figures.equal("calls", done.calls, change.agent.of(CALLS, &labels));
@@ -161,8 +164,18 @@ fn counted(figures: &mut Figures, stage: &Stage, by: By, source: &Source) -> Res
     } else {
         figures.equal("nr_foll_pin_acquired", pinned, change.pins.acquired);
     }
-    unpinned(figures, source, &change);
+    unpinned(figures, stage, source, &change);
     Ok(done.pages)
+}
+
+/// An fentry program that is preempted keeps its CPU's other tasks from running it (kernel/bpf/trampoline.c,
+/// `__bpf_prog_enter_recur`). The kernel counts what it left out, so each call is either counted or said to be missing.
+fn left_out(figures: &mut Figures, done: Done, counted: u64, left_out: u64) {
+    figures.equal(
+        &format!("{counted} calls counted and {left_out} left out, together"),
+        done.calls,
+        counted + left_out,
+    );
 }
 
 /// A kretprobe has room for as many returns as CPUs on 5.10, ten or twice the CPUs since (hardening.md 3), and perf
@@ -200,13 +213,17 @@ pub fn landed(by: By, change: &Change) -> Result<(&'static str, &'static str, &'
         .with_context(|| format!("{} called none of {candidates:?}", by.name()))
 }
 
-fn unpinned(figures: &mut Figures, source: &Source, change: &Change) {
+fn unpinned(figures: &mut Figures, stage: &Stage, source: &Source, change: &Change) {
     figures.equal(
         "nr_foll_pin_released",
         change.pins.acquired,
         change.pins.released,
     );
     let all = change.agent.of("daxscope_unpinned_pages_total", &[]);
+    if stage.preempted(change) {
+        figures.note(format!("{all} counted as unpinned"));
+        return;
+    }
     figures.equal("unpinned", change.pins.released, all);
     let labels = [("geometry", source.label)];
     figures.equal(
@@ -245,6 +262,6 @@ fn refused_register(
             .agent
             .of("daxscope_gup_pages_total", &[("how", "pin")]),
     );
-    unpinned(figures, source, &change);
+    unpinned(figures, stage, source, &change);
     Ok(())
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::Scope;
 use super::stage::{Change, Moment, Stage};
+use crate::guest::kmsg::Messages;
 use crate::guest::oracle;
 use crate::guest::region::{self, Device, GEOMETRIES, Geometry, Map};
 use crate::guest::report::{Figures, Report};
@@ -23,10 +24,13 @@ pub fn on_device(report: &mut Report, stage: &Stage) {
     report.check(
         &format!("region/{}-2M-altmap", stage.mechanism),
         |figures| {
-            let before = stage.moment()?;
-            let device = Device::create(&region::namespaces()?[0], GEOMETRIES[1], Map::Dev)?;
-            let after = stage.moment()?;
-            compare(figures, &device, &before, &after)?;
+            let device = compared(
+                figures,
+                stage,
+                &region::namespaces()?[0],
+                GEOMETRIES[1],
+                Map::Dev,
+            )?;
             device.destroy()
         },
     );
@@ -46,11 +50,13 @@ pub fn created(report: &mut Report, stage: &Stage) -> Vec<Device> {
                 let namespaces = namespaces
                     .as_ref()
                     .map_err(|error| anyhow::anyhow!("{error:#}"))?;
-                let before = stage.moment()?;
-                let device = Device::create(&namespaces[index], asked, Map::Mem)?;
-                let after = stage.moment()?;
-                compare(figures, &device, &before, &after)?;
-                devices.push(device);
+                devices.push(compared(
+                    figures,
+                    stage,
+                    &namespaces[index],
+                    asked,
+                    Map::Mem,
+                )?);
                 Ok(())
             },
         );
@@ -105,7 +111,29 @@ pub fn destroyed(report: &mut Report, stage: &Stage, devices: Vec<Device>) {
     );
 }
 
-fn compare(figures: &mut Figures, device: &Device, before: &Moment, after: &Moment) -> Result<()> {
+/// Makes a region, and compares what the kernel and the agent say of it.
+fn compared(
+    figures: &mut Figures,
+    stage: &Stage,
+    namespace: &str,
+    asked: Geometry,
+    map: Map,
+) -> Result<Device> {
+    let messages = Messages::from_now()?;
+    let before = stage.moment()?;
+    let device = Device::create(namespace, asked, map)?;
+    let after = stage.moment()?;
+    compare(figures, &device, messages.initialised()?, &before, &after)?;
+    Ok(device)
+}
+
+fn compare(
+    figures: &mut Figures,
+    device: &Device,
+    initialised: u64,
+    before: &Moment,
+    after: &Moment,
+) -> Result<()> {
     let geometry = device.geometry()?;
     let change = Change::between(before, after);
     let of = [("geometry", geometry.name)];
@@ -142,7 +170,6 @@ fn compare(figures: &mut Figures, device: &Device, before: &Moment, after: &Mome
     );
 
     let calls = change.hits("memmap_init_zone_device");
-    let pages = device.initialised()?;
     figures.equal(
         "memmap init durations",
         calls,
@@ -151,8 +178,8 @@ fn compare(figures: &mut Figures, device: &Device, before: &Moment, after: &Mome
             .of("daxscope_memmap_init_duration_seconds_count", &of),
     );
     figures.equal(
-        "struct pages initialised",
-        pages,
+        "struct pages initialised, by the kernel's own message",
+        initialised,
         change
             .agent
             .of("daxscope_memmap_init_struct_pages_total", &of),

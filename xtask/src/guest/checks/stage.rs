@@ -43,6 +43,11 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Whether fentry is forced on a kernel that left programs out; `auto` does not use it there.
+    pub fn preempted(&self, change: &Change) -> bool {
+        self.mechanism == "fentry" && change.agent.of("daxscope_probe_missed_total", &[]) > 0
+    }
+
     pub fn moment(&self) -> Result<Moment> {
         let scrape = self.agent.scrape()?;
         let vmstat = oracle::vmstat()?;
@@ -83,6 +88,12 @@ impl<'a> Change<'a> {
     /// Events the agent itself says it lost.
     pub fn lost(&self) -> u64 {
         self.agent.of("daxscope_lost_total", &[])
+    }
+
+    /// Runs of a function's programs, at one end of its calls, that the kernel says it left out.
+    pub fn left_out(&self, symbol: &str, end: &str) -> u64 {
+        let of = [("probe", symbol), ("end", end)];
+        self.agent.of("daxscope_probe_missed_total", &of)
     }
 
     /// What the agent watches a function with, empty if it does not.
