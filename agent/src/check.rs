@@ -28,6 +28,14 @@ impl Verdicts<'_> {
             .filter(|v| v.required && v.mechanism.is_none())
     }
 
+    /// Why what is attached by fentry may miss calls, if it may.
+    #[must_use]
+    pub fn imprecise(&self) -> Option<&str> {
+        let by_fentry = |verdict: &&Verdict| verdict.mechanism == Some(Mechanism::Fentry);
+        let reason = &self.0.iter().find(by_fentry)?.reason;
+        (!reason.is_empty()).then_some(reason)
+    }
+
     /// What can be done about what is not attached, each once.
     #[must_use]
     pub fn remedies(&self) -> BTreeSet<&'static str> {

@@ -48,28 +48,44 @@ pub enum Choice {
     Only(Mechanism),
 }
 
-/// The mechanisms to try in order, and why the first is not fentry where it could be.
-struct Order {
+/// The mechanisms to try, in order.
+struct Order<'a> {
     mechanisms: &'static [Mechanism],
-    why: Option<String>,
+    preemption: &'a Preemption,
 }
 
-impl Order {
-    fn of(choice: Choice, preemption: &Preemption) -> Self {
+impl<'a> Order<'a> {
+    /// fentry first, but where the kernel preempts itself: there an fentry program that is preempted stays marked as
+    /// running on its CPU, and the kernel leaves it out for every other task (`__bpf_prog_enter_recur`,
+    /// kernel/bpf/trampoline.c). Kprobes run with preemption disabled.
+    fn of(choice: Choice, preemption: &'a Preemption) -> Self {
         use Mechanism::{Fentry, Kprobe};
-        let (mechanisms, why): (&[_], _) = match (choice, preemption) {
-            (Choice::Only(Fentry), _) => (&[Fentry], None),
-            (Choice::Only(Kprobe), _) => (&[Kprobe], None),
-            (Choice::Auto, Preemption::No) => (&[Fentry, Kprobe], None),
-            // An fentry program that is preempted stays marked as running on its CPU, and the kernel leaves it out for
-            // every other task there (`__bpf_prog_enter_recur`, kernel/bpf/trampoline.c). Kprobes run with preemption
-            // disabled.
-            (Choice::Auto, Preemption::May(how)) => (
-                &[Kprobe, Fentry],
-                Some(format!("preferred: this kernel preempts itself ({how})")),
-            ),
+        let mechanisms: &[_] = match (choice, preemption) {
+            (Choice::Only(Fentry), _) => &[Fentry],
+            (Choice::Only(Kprobe), _) => &[Kprobe],
+            (Choice::Auto, Preemption::No) => &[Fentry, Kprobe],
+            (Choice::Auto, Preemption::May(_)) => &[Kprobe, Fentry],
         };
-        Self { mechanisms, why }
+        Self {
+            mechanisms,
+            preemption,
+        }
+    }
+
+    /// What there is to say of a point that is attached by a mechanism of this order.
+    fn remark(&self, by: Mechanism) -> Option<String> {
+        let Preemption::May(how) = self.preemption else {
+            return None;
+        };
+        match by {
+            Mechanism::Fentry => Some(format!(
+                "this kernel preempts itself ({how}) and leaves out runs of fentry programs, see probe_missed_total"
+            )),
+            Mechanism::Kprobe if self.mechanisms.len() > 1 => {
+                Some(format!("preferred: this kernel preempts itself ({how})"))
+            }
+            Mechanism::Kprobe => None,
+        }
     }
 }
 

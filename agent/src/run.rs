@@ -86,6 +86,9 @@ fn report(probes: &Probes) -> Result<()> {
             verdict.reason
         );
     }
+    if let Some(reason) = verdicts.imprecise() {
+        log::warn!("calls may be missed: {reason}");
+    }
     if let Some(reason) = &probes.facts.geometry_unknown {
         log::warn!("the geometry of pages cannot be told: {reason}");
     }

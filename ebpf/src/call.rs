@@ -49,7 +49,7 @@ impl Call for Traced {
         // The verifier allows no arithmetic on the context, but takes a 32-bit copy of it for a plain number.
         // SAFETY: one move between registers.
         unsafe {
-            asm!("w0 = w1", in("r1") self.0, out("r0") low, options(pure, nomem, nostack));
+            asm!("w0 = w1", in("r1") self.0 as u64, out("r0") low, options(pure, nomem, nostack));
         }
         low as u32
     }

@@ -133,28 +133,21 @@ fn count_error(point: u32, errno: u64) {
     if let Some(errors) = GUP_ERRORS.get_ptr_mut(point)
         && (errno as usize) < ERRNOS
     {
+        // SAFETY: only an address is taken.
+        let by_errno = unsafe { &raw mut (*errors).by_errno }.cast::<u64>();
         // SAFETY: a value of a per-CPU array, and in bounds.
-        unsafe {
-            add(
-                (&raw mut (*errors).by_errno)
-                    .cast::<u64>()
-                    .add(errno as usize),
-                1,
-            )
-        };
+        unsafe { add(by_errno.add(errno as usize), 1) };
     }
 }
 
 /// Geometry of the page that an element of an array of `struct page *` points to.
 #[inline(always)]
 fn geometry_at(pages: u64, index: u64) -> u32 {
-    match read::<u64>(pages + 8 * index) {
-        Some(page) => page_geometry(page),
-        None => {
-            crate::lost::count(lost::UNREADABLE);
-            UNKNOWN
-        }
+    if let Some(page) = read::<u64>(pages + 8 * index) {
+        return page_geometry(page);
     }
+    crate::lost::count(lost::UNREADABLE);
+    UNKNOWN
 }
 
 #[inline(always)]

@@ -4,6 +4,16 @@
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
+#![allow(
+    clippy::inline_always,
+    reason = "a call is an instruction on somebody's hot path, and passes structures in memory"
+)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "registers are 64 bits wide, whatever the type of the kernel's value in them"
+)]
 
 mod call;
 mod field;

@@ -172,7 +172,7 @@ fn enter_memunmap(call: &impl Call, _point: u32) {
 }
 
 /// `void memmap_init_zone_device(struct zone *zone, unsigned long start_pfn, unsigned long nr_pages,
-/// struct dev_pagemap *pgmap)`, mm/mm_init.c (mm/page_alloc.c before 6.6).
+/// struct dev_pagemap *pgmap)`, `mm/mm_init.c` (`mm/page_alloc.c` before 6.6).
 #[inline(always)]
 fn enter_init(call: &impl Call, point: u32) {
     let (Some(start), Some(count), Some(pgmap)) = (call.arg(1), call.arg(2), call.arg(3)) else {

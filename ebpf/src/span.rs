@@ -14,7 +14,7 @@ use crate::call::{Call, FRAME_SLACK};
 /// Calls in flight of one room, by [`key`].
 pub type Spans = HashMap<u64, Span>;
 
-/// Kernel stacks are 16 KiB and aligned to that (`THREAD_SIZE`, `IRQ_STACK_SIZE`, arch/x86/include/asm/page_64_types.h).
+/// Kernel stacks are 16 KiB and aligned to that (`THREAD_SIZE`, `IRQ_STACK_SIZE`, `page_64_types.h`).
 const STACK_POWER: u32 = 14;
 
 /// The current thread, the stack that it is on, and a number that keeps apart what may nest on purpose. The stack,

@@ -30,7 +30,7 @@ fn enter_second(call: &impl Call, point: u32) {
     enter(call, point, call.arg(1).unwrap_or(0));
 }
 
-/// `int __add_pages(int nid, unsigned long pfn, unsigned long nr_pages, …)`, mm/memory_hotplug.c.
+/// `int __add_pages(int nid, unsigned long pfn, unsigned long nr_pages, …)`, `mm/memory_hotplug.c`.
 #[inline(always)]
 fn enter_third(call: &impl Call, point: u32) {
     enter(call, point, call.arg(2).unwrap_or(0));
@@ -64,7 +64,7 @@ fn exit_pointer(call: &impl Call, point: u32) {
 /// Fails with a negative errno.
 #[inline(always)]
 fn exit_int(call: &impl Call, point: u32) {
-    exit(call, point, |ret| ret as i32 >= 0);
+    exit(call, point, |ret| !(ret as i32).is_negative());
 }
 
 #[inline(always)]

@@ -45,9 +45,7 @@ pub fn point(
         match by(object, point, verdict.symbol, mechanism, btf) {
             Ok(()) => {
                 verdict.mechanism = Some(mechanism);
-                if mechanism == Mechanism::Kprobe {
-                    reasons.extend(order.why.clone());
-                }
+                reasons.extend(order.remark(mechanism));
                 break;
             }
             Err(Failure { words, remedy }) => {

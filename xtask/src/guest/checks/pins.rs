@@ -134,6 +134,10 @@ fn counted(figures: &mut Figures, stage: &Stage, by: By, source: &Source) -> Res
     } else if stage.preempted(&change) {
         let counted = change.agent.of(CALLS, &labels);
         left_out(figures, done, counted, change.left_out(symbol, "return"));
+        figures.holds(
+            &format!("the reason is exported: {:?}", change.reason(symbol)),
+            change.reason(symbol).contains("preempts itself"),
+        );
     } else {
         let durations = "daxscope_gup_duration_seconds_count";
         figures.equal("calls", done.calls, change.agent.of(CALLS, &labels));

@@ -106,6 +106,16 @@ impl<'a> Change<'a> {
             .map_or("", String::as_str)
     }
 
+    /// What the agent has to say of how it watches a function.
+    pub fn reason(&self, symbol: &str) -> &str {
+        let of = [("symbol", symbol)];
+        let mut probes = self.after.series("daxscope_probe_attached", &of);
+        probes
+            .next()
+            .and_then(|(labels, _)| labels.get("reason"))
+            .map_or("", String::as_str)
+    }
+
     /// Whether the agent watches a function. If not, its reason becomes a figure: silence would be wrong.
     pub fn watched(&self, symbol: &str, figures: &mut Figures) -> bool {
         let attached = "daxscope_probe_attached";
