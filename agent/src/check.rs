@@ -55,9 +55,9 @@ struct Report {
 /// Loads and attaches everything, says what came of it, and detaches.
 ///
 /// # Errors
-/// When the report cannot be printed.
+/// When a given BTF file cannot be used, or the report not be printed.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
-    let kernel = Kernel::read(args.probes.btf.as_deref());
+    let kernel = Kernel::read(args.probes.btf.as_deref())?;
     let probes = load::load(&kernel, args.probes.choice(), false);
     let report = Report {
         kernel,

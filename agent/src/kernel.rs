@@ -24,16 +24,21 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Reads the running kernel, its BTF from `btf` if given.
-    #[must_use]
-    pub fn read(btf: Option<&Path>) -> Self {
-        let path = btf.unwrap_or(Path::new(btf::VMLINUX));
-        Self {
+    /// Reads the running kernel, its BTF from `given` if somebody gave one.
+    ///
+    /// # Errors
+    /// When the given file cannot be used; that the kernel has no BTF of its own is no error.
+    pub fn read(given: Option<&Path>) -> Result<Self> {
+        let btf = match given {
+            Some(path) => Ok(Btf::open(path)?),
+            None => Btf::open(Path::new(btf::VMLINUX)),
+        };
+        Ok(Self {
             release: std::fs::read_to_string("/proc/sys/kernel/osrelease")
                 .map_or_else(|_| "unknown".into(), |release| release.trim().into()),
-            btf: Btf::open(path),
+            btf,
             symbols: Symbols::read(),
             preemption: Preemption::read(),
-        }
+        })
     }
 }

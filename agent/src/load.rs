@@ -248,16 +248,13 @@ fn choose(kernel: &Kernel, point: &Point) -> Result<&'static str, String> {
     let mut reason = String::new();
     for symbol in point.symbols {
         match kernel.symbols.traceable(symbol) {
-            Traceable::Yes => return check_parameters(kernel, point, symbol),
-            Traceable::Unknown if parameters(kernel, symbol).is_some() => {
-                return check_parameters(kernel, point, symbol);
-            }
+            Traceable::Yes | Traceable::Unknown => return check_parameters(kernel, point, symbol),
             Traceable::No => {
                 reason = format!(
                     "{symbol} cannot be traced on this kernel: it is notrace, not in available_filter_functions"
                 );
             }
-            Traceable::Absent | Traceable::Unknown => {
+            Traceable::Absent => {
                 if reason.is_empty() {
                     reason = format!("this kernel has no {}", point.symbols.join(" or "));
                 }
@@ -299,14 +296,8 @@ fn required(kernel: &Kernel, point: &Point) -> bool {
         Need::Always => true,
         Need::Extra => false,
         Need::IfPresent | Need::InsteadOf(_) => {
-            point
-                .symbols
-                .iter()
-                .any(|symbol| match kernel.symbols.traceable(symbol) {
-                    Traceable::Yes | Traceable::No => true,
-                    Traceable::Absent => false,
-                    Traceable::Unknown => parameters(kernel, symbol).is_some(),
-                })
+            let absent = |symbol: &&str| kernel.symbols.traceable(symbol) == Traceable::Absent;
+            !point.symbols.iter().all(absent)
         }
     }
 }

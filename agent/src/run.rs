@@ -37,7 +37,7 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
             args.listen
         )
     })?;
-    let kernel = Kernel::read(args.probes.btf.as_deref());
+    let kernel = Kernel::read(args.probes.btf.as_deref())?;
     let mut probes = load::load(&kernel, args.probes.choice(), args.bpf_log)?;
     drop(kernel);
     report(&probes)?;

@@ -51,6 +51,16 @@ fn bad_usage_is_2_and_names_what_is_bad() {
 }
 
 #[test]
+fn a_given_btf_that_is_none_is_1_and_named() {
+    for verb in ["run", "check"] {
+        let output = daxscope(&[verb, "--btf", "/dev/null"]);
+        assert_eq!(output.status.code(), Some(1), "{verb}");
+        let error = text(&output.stderr);
+        assert!(error.contains("/dev/null is not BTF"), "{verb}: {error}");
+    }
+}
+
+#[test]
 fn a_taken_port_is_1_and_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();

@@ -18,7 +18,7 @@ impl fmt::Display for Preemption {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::No => f.write_str("no"),
-            Self::May(how) => write!(f, "yes ({how})"),
+            Self::May(how) => write!(f, "may ({how})"),
         }
     }
 }

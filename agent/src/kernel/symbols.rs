@@ -20,7 +20,7 @@ pub enum Traceable {
     /// It exists but has no place for ftrace: `notrace`, or inlined everywhere but there.
     No,
     Absent,
-    /// There is no list to ask: tracefs is not mounted, or not readable by us.
+    /// It exists, and there is no list to ask: tracefs is not mounted, or not readable by us. Attaching will tell.
     Unknown,
 }
 
@@ -50,11 +50,12 @@ impl Symbols {
     /// What the kernel says of one of them.
     #[must_use]
     pub fn traceable(&self, function: &str) -> Traceable {
-        match &self.traceable {
-            None => Traceable::Unknown,
-            Some(list) if list.contains(function) => Traceable::Yes,
-            Some(_) if self.present.contains(function) => Traceable::No,
-            Some(_) => Traceable::Absent,
+        let listed = self.traceable.as_ref().map(|list| list.contains(function));
+        match (listed, self.present.contains(function)) {
+            (Some(true), _) => Traceable::Yes,
+            (Some(false), true) => Traceable::No,
+            (None, true) => Traceable::Unknown,
+            (_, false) => Traceable::Absent,
         }
     }
 }
