@@ -41,8 +41,9 @@ pub fn probes(scrape: &Scrape, figures: &mut Figures) -> Result<()> {
                 &format!("{probe} sits on {symbol:?}, which is traceable"),
                 traceable.contains(symbol),
             );
-            // Behind a kprobe may stand why the better fentry could not be had.
-            let plain = reason.is_empty() || label("mechanism") == "kprobe";
+            // Behind a kprobe may stand why it was taken, behind fentry only that it may miss calls.
+            let kprobe = label("mechanism") == "kprobe";
+            let plain = reason.is_empty() || kprobe || reason.contains("preempts itself");
             figures.holds_quietly(&format!("{probe} is attached, yet {reason:?}"), plain);
         } else {
             figures.holds(
