@@ -124,10 +124,14 @@ fn llvm_of(rustc: &Path) -> Option<String> {
 fn linker(llvm: &str) -> Option<PathBuf> {
     println!("cargo::rerun-if-env-changed=DAXSCOPE_CACHE");
     println!("cargo::rerun-if-env-changed=XDG_CACHE_HOME");
-    let own = env::var_os("DAXSCOPE_CACHE").map(PathBuf::from);
-    let xdg = || Some(PathBuf::from(env::var_os("XDG_CACHE_HOME")?).join("daxscope"));
-    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cache/daxscope"));
-    let cache = own.or_else(xdg).or_else(home)?;
+    let folder = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let cache = folder("DAXSCOPE_CACHE")
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("daxscope")))
+        .or_else(|| Some(folder("HOME")?.join(".cache/daxscope")))?;
     let ours = cache.join(format!("bpf-linker-llvm-{llvm}/bin/bpf-linker"));
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&path).map(|folder| folder.join("bpf-linker"));

@@ -56,8 +56,8 @@ Exit status: 0 all required probes attach, 3 some do not, 1 nothing can work, 2 
 /// What decides how probes are attached.
 #[derive(Args)]
 pub struct ProbeArgs {
-    /// How to attach: fentry is cheapest, kprobe misses nothing where the kernel preempts itself; auto takes the better
-    /// one, then the other
+    /// How to attach: fentry is cheapest, but left out at times where the kernel preempts itself; kprobe misses returns
+    /// when many calls sleep at once; auto takes the better one for this kernel, then the other
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     mechanism: Choice,
     /// Read the kernel's types from FILE instead of /sys/kernel/btf/vmlinux

@@ -23,9 +23,9 @@ pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/dax
 /// How a point is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
-    /// fentry and fexit: a BPF trampoline, the cheapest, and nothing is missed.
+    /// fentry and fexit: a BPF trampoline, the cheapest; misses nothing where the kernel does not preempt itself.
     Fentry,
-    /// kprobe and kretprobe: a breakpoint or ftrace handler.
+    /// kprobe and kretprobe: a breakpoint or ftrace handler; misses returns beyond its pool of instances.
     Kprobe,
 }
 
@@ -206,13 +206,16 @@ impl Probes {
     }
 
     /// Runs of a point's programs that the kernel left out because the program, or for kprobes any other, was
-    /// already running on that CPU: `bpf_prog_info.recursion_misses`, by end (`entry`, `return`). Nothing on kernels
-    /// that do not say (before 5.12).
+    /// already running on that CPU: `bpf_prog_info.recursion_misses`, by end (`entry`, `return`). Nothing where the
+    /// kernel does not count them, rather than a 0 that means nothing.
     #[must_use]
     pub fn missed_runs(&self, verdict: &Verdict) -> Vec<(&'static str, u64)> {
         let Some(mechanism) = verdict.mechanism else {
             return vec![];
         };
+        if mechanism == Mechanism::Kprobe && !self.facts.kprobes_count_misses {
+            return vec![];
+        }
         let missed = |(end, name): (End, String)| {
             let program = self.object.program(&name)?;
             let missed = attach::recursion_misses(program.fd().ok()?.as_fd())?;

@@ -15,7 +15,7 @@ pub struct Layout {
     /// The word of `struct page` that is `compound_head` (5.4 to 6.19; 7.0 not read) or
     /// `compound_info` (7.1) in a tail page and the `pgmap` pointer in the head page of device memory.
     pub page_word: u32,
-    /// `sizeof(struct page)` in bytes.
+    /// `sizeof(struct page)` in bytes; 0 if it is not known.
     pub page_size: u32,
     /// `PAGE_SHIFT`, in bits.
     pub page_shift: u32,
@@ -27,9 +27,9 @@ pub struct Layout {
     pub zone_device: u32,
     /// Value of `FOLL_PIN`.
     pub foll_pin: u32,
-    /// `struct dev_pagemap.vmemmap_shift`; [`ABSENT`] before 5.17 (c4386bd8ee3a), when every
-    /// pagemap had the geometry of a base page.
+    /// `struct dev_pagemap.vmemmap_shift`; [`ABSENT`] before 5.17 (`add ZONE_DEVICE support for compound pages`), when every pagemap had the geometry of a base page.
     pub pgmap_shift: u32,
+    /// `struct dev_pagemap.type`; [`ABSENT`] if nothing is known of the struct.
     pub pgmap_type: u32,
     pub pgmap_nr_range: u32,
     pub pgmap_ranges: u32,
@@ -39,12 +39,10 @@ pub struct Layout {
     pub altmap_reserve: u32,
     pub altmap_free: u32,
     /// Number of parameters of the function that stands for each point: a fexit program finds the
-    /// return value behind them.
-    pub args: [u32; POINTS],
-    pub pad: u32,
+    /// return value behind them. Of even length, so that the whole is a multiple of 8 bytes.
+    pub args: [u32; POINTS.next_multiple_of(2)],
 }
-const _: () = assert!(size_of::<Layout>() == 4 * (16 + POINTS + 1));
-const _: () = assert!(size_of::<Layout>().is_multiple_of(8));
+const _: () = assert!(size_of::<Layout>() == 4 * (16 + POINTS.next_multiple_of(2)));
 pod!(Layout);
 
 impl Layout {
@@ -66,7 +64,6 @@ impl Layout {
         altmap_base_pfn: ABSENT,
         altmap_reserve: ABSENT,
         altmap_free: ABSENT,
-        args: [0; POINTS],
-        pad: 0,
+        args: [0; POINTS.next_multiple_of(2)],
     };
 }

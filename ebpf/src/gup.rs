@@ -53,7 +53,7 @@ const REQUEST: u32 = 0;
 const RELEASE: u32 = 1;
 
 /// The one entry point that others call: `get_user_pages_unlocked`, by the fast functions and by
-/// `pin_user_pages_unlocked`, up to 6.4 (mm/gup.c: `__gup_longterm_unlocked`).
+/// `pin_user_pages_unlocked` (mm/gup.c: `__gup_longterm_unlocked`; read in 5.10 to 6.1, gone in 6.6).
 #[inline(always)]
 fn nestable(point: u32) -> bool {
     point == GET_USER_PAGES_UNLOCKED

@@ -37,7 +37,12 @@ pub extern "C" fn page_geometry(page: u64) -> u32 {
 pub fn of_pgmap(pgmap: u64) -> u32 {
     let offset = layout!(pgmap_shift);
     if offset == ABSENT {
-        return geometry::slot(0);
+        // A kernel whose pagemaps have no such field has only one geometry; one that says nothing of them, any.
+        return if layout!(pgmap_type) == ABSENT {
+            UNKNOWN
+        } else {
+            geometry::slot(0)
+        };
     }
     match read::<u64>(pgmap + u64::from(offset)) {
         Some(shift) => geometry::slot(shift),

@@ -40,8 +40,12 @@ fn enter_third(call: &impl Call, point: u32) {
 #[inline(always)]
 fn enter_addresses(call: &impl Call, point: u32) {
     let (start, end) = (call.arg(0).unwrap_or(0), call.arg(1).unwrap_or(0));
-    let size = u64::from(layout!(page_size)).max(1);
-    enter(call, point, end.saturating_sub(start) / size);
+    let bytes = end.saturating_sub(start);
+    let struct_pages = match u64::from(layout!(page_size)) {
+        0 => 0,
+        size => bytes / size,
+    };
+    enter(call, point, struct_pages);
 }
 
 #[inline(always)]

@@ -57,6 +57,20 @@ impl Btf {
             .map(|(bits, _)| bits / 8)
     }
 
+    /// Whether a struct has a member of a member.
+    #[must_use]
+    pub fn has(&self, of: &str, path: &[&str]) -> bool {
+        let mut inside = self.structure(of);
+        path.iter().all(|name| {
+            let found = inside.as_ref().and_then(|of| self.member(of, name));
+            inside = found.and_then(|(_, id)| match self.types.resolve_type_by_id(id).ok()? {
+                Type::Struct(of) | Type::Union(of) => Some(of),
+                _ => None,
+            });
+            found.is_some()
+        })
+    }
+
     /// `sizeof` of a struct, in bytes.
     #[must_use]
     pub fn size(&self, of: &str) -> Option<u32> {

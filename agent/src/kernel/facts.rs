@@ -1,5 +1,5 @@
 //! What the kernel side must know of the running kernel: offsets and values from its BTF, and the few facts that
-//! no BTF holds, each with its source. The only file in which kernel versions are named.
+//! no BTF holds, each with its source. Versions are named to say where a fact was read; none is ever compared.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use daxscope_common::layout::{ABSENT, Layout};
@@ -7,7 +7,8 @@ use daxscope_common::layout::{ABSENT, Layout};
 use super::btf::Btf;
 
 /// `FOLL_PIN` while the FOLL flags were macros, which BTF does not hold: include/linux/mm.h of 5.10, 5.15, 6.1.
-/// Since 6.3 they are an enum, in BTF, with other values.
+/// In 6.6 and later they are an enum, in BTF, with
+/// other values.
 const FOLL_PIN_MACRO: u32 = 0x40000;
 
 /// What was found out about the running kernel.
@@ -21,6 +22,9 @@ pub struct Facts {
     /// The `vmemmap_shift`s that a device may have (`dax_align_valid`, drivers/dax/dax-private.h): 0, and where
     /// pagemaps have geometries, the orders of a PMD and a PUD.
     pub shifts: Vec<u32>,
+    /// Whether the kernel counts the runs of kprobe programs that it leaves out: since 6.7, by the series that also
+    /// brought `bpf_link_info.kprobe_multi.missed`.
+    pub kprobes_count_misses: bool,
 }
 
 impl Facts {
@@ -40,6 +44,7 @@ impl Facts {
                     memory_types: vec![],
                     geometry_unknown: Some(format!("{error:#}")),
                     shifts: vec![],
+                    kprobes_count_misses: false,
                 };
             }
         };
@@ -76,6 +81,7 @@ impl Facts {
             memory_types: memory_types(btf),
             geometry_unknown,
             shifts,
+            kprobes_count_misses: btf.has("bpf_link_info", &["kprobe_multi", "missed"]),
         }
     }
 }

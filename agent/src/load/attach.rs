@@ -187,7 +187,9 @@ impl Failure {
             _ => None,
         };
         if errno == Some(ENOTSUPP) {
-            words.push("its trampoline cannot; before 6.6 not for more than 6 parameters".into());
+            words.push(
+                "its trampoline cannot; on older kernels not for more than 6 parameters".into(),
+            );
         }
         Self {
             words: words.join(": "),

@@ -30,7 +30,8 @@ static PROBE_MISSED: Metric = Metric {
     name: "probe_missed_total",
     kind: Kind::Counter,
     help: "Runs of a point's programs that the kernel left out: a call whose entry is missed has no latency, one whose \
-           return is missed is not counted. Source: bpf_prog_info.recursion_misses (Linux 5.12).",
+           return is missed is not counted. Source: bpf_prog_info.recursion_misses, which counts for fentry since 5.12, for \
+           kprobes since 6.7.",
     labels: &["family", "probe", "end"],
 };
 static LOST: Metric = Metric {

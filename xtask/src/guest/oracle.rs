@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 const TRACEFS: &str = "/sys/kernel/tracing";
 
-/// Entry points of get-user-pages with the labels the agent gives them (kernel.md 2.2).
+/// Entry points of get-user-pages with the labels the agent gives them (mm/gup.c).
 pub const GUP: &[(&str, &str, &str)] = &[
     ("pin_user_pages", "pin", "slow"),
     ("pin_user_pages_fast", "pin", "fast"),
@@ -22,7 +22,7 @@ pub const GUP: &[(&str, &str, &str)] = &[
     ("get_user_pages_unlocked", "get", "unlocked"),
 ];
 
-/// What a new pagemap passes through, in call order (kernel.md 2.1).
+/// What a new pagemap passes through, in call order (mm/memremap.c).
 pub const MEMREMAP: &[&str] = &[
     "memremap_pages",
     "memunmap_pages",

@@ -1,6 +1,6 @@
 //! Pins user pages by raw system calls and says exactly how many calls and pages that was.
 //!
-//! Which kernel entry point a system call lands in differs from kernel to kernel (kernel.md 6.2). The driver
+//! Which kernel entry point a system call lands in differs from kernel to kernel. The driver
 //! knows only what it asked for; the checks ask the kernel where it went.
 
 pub mod command;

@@ -52,7 +52,7 @@ pub struct Device {
     pub path: PathBuf,
     pub asked: Geometry,
     map: Map,
-    /// Bytes of the pagemap's range: the whole namespace, its info block included (kernel.md 3.1).
+    /// Bytes of the pagemap's range: the whole namespace, its info block included (`__nvdimm_setup_pfn`).
     pub bytes: u64,
 }
 
@@ -132,7 +132,7 @@ impl Device {
 }
 
 /// A compound whose struct pages need more than two vmemmap pages has only those two, all others map the second
-/// again (kernel.md 3.2, 3.3). Kernels with `vmemmap_shift` but without that (5.17, 5.18) are not told apart.
+/// again (`Documentation/mm/vmemmap_dedup.rst`). Kernels with `vmemmap_shift` but without that (5.17, 5.18) are not told apart.
 fn backed(struct_pages: u64, geometry: Geometry) -> u64 {
     let of_compound = geometry.bytes / PAGE;
     let backed = 2 * PAGE / STRUCT_PAGE;
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn deduplicated_struct_pages_follow_the_measured_table() {
-        // kernel.md 3.3, measured on 6.12 with 1 GiB, 1 GiB and 3 GiB: 4096, 1024 and 6 pages.
+        // nr_memmap_pages of 6.12 with 1 GiB, 1 GiB and 3 GiB: 4096, 1024 and 6 pages.
         let gib = (1 << 30) / PAGE;
         for (pages, geometry, backing) in [(gib, 0, 4096), (gib, 1, 1024), (3 * gib, 2, 6)] {
             assert_eq!(

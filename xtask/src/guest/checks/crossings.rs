@@ -43,7 +43,7 @@ pub fn mixed(figures: &mut Figures, stage: &Stage, device: &Device) -> Result<()
 }
 
 /// Memory that is not present takes the fast entry points through the slow ones. Up to 6.2 that is another
-/// exported function (kernel.md 2.3), and a request must still count once.
+/// exported function (mm/gup.c, `__gup_longterm_unlocked`), and a request must still count once.
 pub fn nested(figures: &mut Figures, stage: &Stage) -> Result<()> {
     for by in [By::Vmsplice, By::ODirect] {
         let plan = Plan {

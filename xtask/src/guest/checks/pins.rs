@@ -182,7 +182,7 @@ fn left_out(figures: &mut Figures, done: Done, counted: u64, left_out: u64) {
     );
 }
 
-/// A kretprobe has room for as many returns as CPUs on 5.10, ten or twice the CPUs since (hardening.md 3), and perf
+/// A kretprobe has room for as many returns as CPUs on 5.10, ten or twice the CPUs since (kernel/kprobes.c), and perf
 /// cannot ask for more. What sleeps in the kernel beyond that is missed; then the agent must say how much. It sees
 /// a miss when the same thread calls again, so the last of each thread may still be to come.
 fn missed(figures: &mut Figures, done: Done, counted: u64, lost: u64) {

@@ -9,7 +9,7 @@ use crate::guest::oracle;
 use crate::guest::region::{self, Device, GEOMETRIES, Geometry, Map};
 use crate::guest::report::{Figures, Report};
 
-/// Where vmemmap population can be watched, best first (kernel.md 0.1).
+/// Where vmemmap population can be watched, best first (docs/kernels.md).
 const POPULATE_POINTS: [&str; 3] = [
     "__populate_section_memmap",
     "vmemmap_populate",
@@ -227,7 +227,7 @@ fn populated(
 }
 
 /// `nr_memmap_pages` counts the pages that hold struct pages, but over-counts deduplicated ones on some kernels
-/// (15995a352474, kernel.md 0.5). So it is compared with the arithmetic for the reader, and decides nothing.
+/// (15995a352474; 6.18 does). So it is compared with the arithmetic for the reader, and decides nothing.
 fn kernel_account(
     figures: &mut Figures,
     device: &Device,
