@@ -14,6 +14,8 @@ use crate::field::read;
 
 /// A call, at its entry or at its return.
 pub trait Call {
+    /// Whether a call that is seen this way shows its arguments at its return too.
+    const ARGS_AT_RETURN: bool;
     /// Argument `n`, where it can be seen here. At most the sixth (`n == 5`): further ones are on the stack.
     fn arg(&self, n: usize) -> Option<u64>;
     /// The result of a function with `args` parameters; only at its return.
@@ -33,6 +35,8 @@ pub const FRAME_SLACK: u32 = 16;
 pub struct Traced(pub *mut c_void);
 
 impl Call for Traced {
+    const ARGS_AT_RETURN: bool = true;
+
     #[inline(always)]
     fn arg(&self, n: usize) -> Option<u64> {
         // By helper rather than directly: the verifier of 5.10 to 6.12 at least refuses to load an argument
@@ -59,6 +63,8 @@ impl Call for Traced {
 pub struct Probed<const RETURN: bool>(pub *mut c_void);
 
 impl<const RETURN: bool> Call for Probed<RETURN> {
+    const ARGS_AT_RETURN: bool = false;
+
     #[inline(always)]
     fn arg(&self, n: usize) -> Option<u64> {
         if RETURN {

@@ -34,19 +34,19 @@ static GUP_UNPINNED: PerCpuArray<u64> = PerCpuArray::with_max_entries(SLOTS as u
 static GUP_SPANS: Spans = HashMap::with_max_entries(GUP_IN_FLIGHT, 0);
 
 // The number is the argument that holds the array of pages (mm/gup.c; the agent checks it against BTF).
-point!(pin_user_pages_fast, PIN_USER_PAGES_FAST, enter: enter::<3>, exit: exit_int::<3>);
-point!(pin_user_pages_fast_only, PIN_USER_PAGES_FAST_ONLY, enter: enter::<3>, exit: exit_int::<3>);
-point!(pin_user_pages, PIN_USER_PAGES, enter: enter::<3>, exit: exit_long::<3>);
-point!(pin_user_pages_remote, PIN_USER_PAGES_REMOTE, enter: enter::<4>, exit: exit_long::<4>);
-point!(pin_user_pages_unlocked, PIN_USER_PAGES_UNLOCKED, enter: enter::<2>, exit: exit_long::<2>);
-point!(pin_user_pages_locked, PIN_USER_PAGES_LOCKED, enter: enter::<3>, exit: exit_long::<3>);
-point!(memfd_pin_folios, MEMFD_PIN_FOLIOS, enter: enter::<3>, exit: exit_long::<3>);
-point!(get_user_pages_fast, GET_USER_PAGES_FAST, enter: enter::<3>, exit: exit_int::<3>);
-point!(get_user_pages_fast_only, GET_USER_PAGES_FAST_ONLY, enter: enter::<3>, exit: exit_int::<3>);
-point!(get_user_pages, GET_USER_PAGES, enter: enter::<3>, exit: exit_long::<3>);
-point!(get_user_pages_remote, GET_USER_PAGES_REMOTE, enter: enter::<4>, exit: exit_long::<4>);
-point!(get_user_pages_unlocked, GET_USER_PAGES_UNLOCKED, enter: enter::<2>, exit: exit_long::<2>);
-point!(get_user_pages_locked, GET_USER_PAGES_LOCKED, enter: enter::<3>, exit: exit_long::<3>);
+point!(pin_user_pages_fast, PIN_USER_PAGES_FAST, enter: enter::<3, _>, exit: exit_int::<3>);
+point!(pin_user_pages_fast_only, PIN_USER_PAGES_FAST_ONLY, enter: enter::<3, _>, exit: exit_int::<3>);
+point!(pin_user_pages, PIN_USER_PAGES, enter: enter::<3, _>, exit: exit_long::<3>);
+point!(pin_user_pages_remote, PIN_USER_PAGES_REMOTE, enter: enter::<4, _>, exit: exit_long::<4>);
+point!(pin_user_pages_unlocked, PIN_USER_PAGES_UNLOCKED, enter: enter::<2, _>, exit: exit_long::<2>);
+point!(pin_user_pages_locked, PIN_USER_PAGES_LOCKED, enter: enter::<3, _>, exit: exit_long::<3>);
+point!(memfd_pin_folios, MEMFD_PIN_FOLIOS, enter: enter::<3, _>, exit: exit_long::<3>);
+point!(get_user_pages_fast, GET_USER_PAGES_FAST, enter: enter::<3, _>, exit: exit_int::<3>);
+point!(get_user_pages_fast_only, GET_USER_PAGES_FAST_ONLY, enter: enter::<3, _>, exit: exit_int::<3>);
+point!(get_user_pages, GET_USER_PAGES, enter: enter::<3, _>, exit: exit_long::<3>);
+point!(get_user_pages_remote, GET_USER_PAGES_REMOTE, enter: enter::<4, _>, exit: exit_long::<4>);
+point!(get_user_pages_unlocked, GET_USER_PAGES_UNLOCKED, enter: enter::<2, _>, exit: exit_long::<2>);
+point!(get_user_pages_locked, GET_USER_PAGES_LOCKED, enter: enter::<3, _>, exit: exit_long::<3>);
 
 /// Lanes of [`GUP_SPANS`]: a thread has one request and one release in flight at most.
 const REQUEST: u32 = 0;
@@ -60,14 +60,16 @@ fn nestable(point: u32) -> bool {
 }
 
 #[inline(always)]
-fn enter<const PAGES: usize>(call: &impl Call, point: u32) {
-    span::enter(
-        &GUP_SPANS,
-        REQUEST,
-        nestable(point),
-        call,
-        Span::new(point, call.arg(PAGES).unwrap_or(0), UNKNOWN),
-    );
+fn enter<const PAGES: usize, C: Call>(call: &C, point: u32) {
+    // Read where it is used, if it can be seen there: a remembered one may be of an earlier call, should both the return
+    // of that and the entry of this have been missed.
+    let pages = if C::ARGS_AT_RETURN {
+        0
+    } else {
+        call.arg(PAGES).unwrap_or(0)
+    };
+    let span = Span::new(point, pages, UNKNOWN);
+    span::enter(&GUP_SPANS, REQUEST, nestable(point), call, span);
 }
 
 /// The fast functions return `int`: the upper half of the register is undefined.
@@ -83,13 +85,14 @@ fn exit_long<const PAGES: usize>(call: &impl Call, point: u32) {
 
 #[inline(always)]
 fn exit<const PAGES: usize>(call: &impl Call, point: u32, signed: impl Fn(u64) -> i64) {
-    let (pages, ns) = match span::exit(&GUP_SPANS, REQUEST, nestable(point), call, point) {
+    let (remembered, ns) = match span::exit(&GUP_SPANS, REQUEST, nestable(point), call, point) {
         Return::Of(span, ns) => (span.arg, ns),
         Return::Nested => return,
         // Perhaps a request of its own, perhaps part of one that was not remembered either.
         Return::Unmatched if nestable(point) => return crate::lost::count(lost::NESTING),
-        Return::Unmatched => (call.arg(PAGES).unwrap_or(0), UNSEEN),
+        Return::Unmatched => (0, UNSEEN),
     };
+    let pages = call.arg(PAGES).unwrap_or(remembered);
     let Some(ret) = call.ret(layout!(args[point as usize])) else {
         return;
     };
