@@ -6,6 +6,7 @@ pub mod facts;
 pub mod preemption;
 pub mod privileges;
 pub mod symbols;
+pub mod threads;
 
 use std::path::Path;
 

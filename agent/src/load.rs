@@ -14,7 +14,7 @@ use crate::{
     kernel::{
         Kernel, facts::Facts, preemption::Preemption, privileges::Privileges, symbols::Traceable,
     },
-    probes::{self, Need, Point},
+    probes::{self, Need, Point, sweep::InFlight},
 };
 
 /// The kernel side, built by `build.rs`; empty in a debug build on a machine without the tools for it.
@@ -110,6 +110,7 @@ pub struct Verdict {
 /// The loaded object, with everything that is needed to make sense of its maps. Dropping it detaches the probes.
 pub struct Probes {
     object: Ebpf,
+    pub(crate) in_flight: InFlight,
     pub facts: Facts,
     pub verdicts: Vec<Verdict>,
 }
@@ -175,6 +176,7 @@ pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
         verdicts.push(verdict);
     }
     Ok(Probes {
+        in_flight: InFlight::take(&mut object)?,
         object,
         facts,
         verdicts,

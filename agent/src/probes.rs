@@ -8,6 +8,7 @@ pub mod vmemmap;
 
 mod geometry;
 mod maps;
+pub mod sweep;
 
 use anyhow::Result;
 

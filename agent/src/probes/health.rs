@@ -98,9 +98,14 @@ pub fn read(probes: &Probes) -> Vec<Sample> {
             samples.push(PROBE_MISSED.count([verdict.family, verdict.point, end], missed));
         }
     }
+    let given_up = probes.in_flight.sweep();
     for (index, name) in lost::NAMES.iter().enumerate() {
         match maps::per_cpu::<u64>(probes.object(), "LOST", index) {
-            Ok(counts) => samples.push(LOST.count([name], counts.iter().sum())),
+            Ok(counts) => {
+                let of_ended_threads = u64::from(index == lost::MISSED_RETURN as usize) * given_up;
+                let counted: u64 = counts.iter().sum();
+                samples.push(LOST.count([name], counted + of_ended_threads));
+            }
             Err(error) => log::error!("cannot read what was lost: {error:#}"),
         }
     }

@@ -1,8 +1,11 @@
 //! Pins by each system call from each kind of memory, counted by the driver, the kernel and the agent.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result};
 
-use super::stage::{Change, Stage};
+use super::stage::{Change, Moment, Stage};
 use super::{Scope, crossings};
 use crate::guest::oracle::GUP;
 use crate::guest::pin::{self, By, Done, Memory, Plan, threads};
@@ -129,8 +132,7 @@ fn counted(figures: &mut Figures, stage: &Stage, by: By, source: &Source) -> Res
     if !change.watched(symbol, figures) {
         // Its reason is among the figures now.
     } else if lost > 0 && change.mechanism(symbol) == "kprobe" {
-        let counted = change.agent.of(CALLS, &labels);
-        missed(figures, done, counted, lost);
+        missed(figures, stage, done, &before, &labels)?;
     } else if stage.preempted(&change) {
         let counted = change.agent.of(CALLS, &labels);
         left_out(figures, done, counted, change.left_out(symbol, "return"));
@@ -184,20 +186,30 @@ fn left_out(figures: &mut Figures, done: Done, counted: u64, left_out: u64) {
 
 /// A kretprobe has room for as many returns as CPUs on 5.10, ten or twice the CPUs since (kernel/kprobes.c), and perf
 /// cannot ask for more. What sleeps in the kernel beyond that is missed; then the agent must say how much. It sees
-/// a miss when the same thread calls again, so the last of each thread may still be to come.
-fn missed(figures: &mut Figures, done: Done, counted: u64, lost: u64) {
-    figures.note(format!(
-        "{counted} calls counted, {lost} lost for want of kretprobe instances, and exported"
-    ));
-    let accounted = done.calls - threads()..=done.calls;
-    figures.holds(
-        &format!(
-            "counted and lost calls make {} of {}",
-            counted + lost,
-            done.calls
-        ),
-        accounted.contains(&(counted + lost)),
-    );
+/// a miss when the same thread calls again or has ended, which the drivers' threads have by now, or will have shortly.
+fn missed(
+    figures: &mut Figures,
+    stage: &Stage,
+    done: Done,
+    before: &Moment,
+    labels: &[(&str, &str)],
+) -> Result<()> {
+    let patience = Instant::now() + Duration::from_secs(5);
+    loop {
+        let after = stage.moment()?;
+        let change = Change::between(before, &after);
+        let (counted, lost) = (change.agent.of(CALLS, labels), change.lost());
+        if counted + lost == done.calls || Instant::now() > patience {
+            figures.note("returns were missed for want of kretprobe instances".to_owned());
+            figures.equal(
+                &format!("{counted} calls counted and {lost} said to be lost, together"),
+                done.calls,
+                counted + lost,
+            );
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100));
+    }
 }
 
 /// Where a system call landed: which of the entry points it may use was called.
