@@ -2,6 +2,9 @@
 //! gets a verdict with its reason; that a point cannot be attached is never an error of the whole.
 
 mod attach;
+mod failure;
+mod mechanism;
+mod symbol;
 
 use std::os::fd::AsFd as _;
 
@@ -9,85 +12,20 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use daxscope_common::layout::Layout;
 
-use self::attach::End;
+pub use self::mechanism::{Choice, Mechanism};
+use self::{
+    attach::End,
+    failure::Failure,
+    mechanism::Order,
+    symbol::{choose, parameters, required},
+};
 use crate::{
-    kernel::{
-        Kernel, facts::Facts, preemption::Preemption, privileges::Privileges, symbols::Traceable,
-    },
-    probes::{self, Need, Point, sweep::InFlight},
+    kernel::{Kernel, facts::Facts, privileges::Privileges},
+    probes::{self, Need, sweep::InFlight},
 };
 
 /// The kernel side, built by `build.rs`; empty in a debug build on a machine without the tools for it.
 pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/daxscope.bpf.o"));
-
-/// How a point is probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mechanism {
-    /// fentry and fexit: a BPF trampoline, the cheapest; misses nothing where the kernel does not preempt itself.
-    Fentry,
-    /// kprobe and kretprobe: a breakpoint or ftrace handler; misses returns beyond its pool of instances.
-    Kprobe,
-}
-
-impl Mechanism {
-    /// As in the label `mechanism`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fentry => "fentry",
-            Self::Kprobe => "kprobe",
-        }
-    }
-}
-
-/// Which mechanisms to try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// The better one for this kernel, then the other.
-    Auto,
-    Only(Mechanism),
-}
-
-/// The mechanisms to try, in order.
-struct Order<'a> {
-    mechanisms: &'static [Mechanism],
-    preemption: &'a Preemption,
-}
-
-impl<'a> Order<'a> {
-    /// fentry first, but where the kernel preempts itself: there an fentry program that is preempted stays marked as
-    /// running on its CPU, and the kernel leaves it out for every other task (`__bpf_prog_enter_recur`,
-    /// kernel/bpf/trampoline.c). Kprobes run with preemption disabled.
-    fn of(choice: Choice, preemption: &'a Preemption) -> Self {
-        use Mechanism::{Fentry, Kprobe};
-        let mechanisms: &[_] = match (choice, preemption) {
-            (Choice::Only(Fentry), _) => &[Fentry],
-            (Choice::Only(Kprobe), _) => &[Kprobe],
-            (Choice::Auto, Preemption::No) => &[Fentry, Kprobe],
-            (Choice::Auto, Preemption::May(_)) => &[Kprobe, Fentry],
-        };
-        Self {
-            mechanisms,
-            preemption,
-        }
-    }
-
-    /// What there is to say of a point that is attached by a mechanism of this order.
-    fn remark(&self, by: Mechanism) -> Option<String> {
-        let Preemption::May(how) = self.preemption else {
-            return None;
-        };
-        match by {
-            Mechanism::Fentry => Some(format!(
-                "this kernel preempts itself ({how}) and leaves out runs of fentry programs, see probe_missed_total"
-            )),
-            Mechanism::Kprobe if self.mechanisms.len() > 1 => {
-                Some(format!("preferred: this kernel preempts itself ({how})"))
-            }
-            Mechanism::Kprobe => None,
-        }
-    }
-}
 
 /// What became of a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,65 +182,6 @@ fn object(layout: &Layout, btf: Option<&aya::Btf>, log: bool) -> Result<Ebpf> {
         .override_global("LAYOUT", layout, true)
         .override_global("AYA_LOG_LEVEL", &level, false)
         .load(OBJECT)
-        .map_err(|error| anyhow::anyhow!("{}", attach::Failure::of(&error)))
+        .map_err(|error| anyhow::anyhow!("{}", Failure::of(&error)))
         .context("cannot create the eBPF maps")
-}
-
-/// The function that a point is to sit on, or why there is none.
-fn choose(kernel: &Kernel, point: &Point) -> Result<&'static str, String> {
-    let mut reason = String::new();
-    for symbol in point.symbols {
-        match kernel.symbols.traceable(symbol) {
-            Traceable::Yes | Traceable::Unknown => return check_parameters(kernel, point, symbol),
-            Traceable::No => {
-                reason = format!(
-                    "{symbol} cannot be traced on this kernel: it is notrace, not in available_filter_functions"
-                );
-            }
-            Traceable::Absent => {
-                if reason.is_empty() {
-                    reason = format!("this kernel has no {}", point.symbols.join(" or "));
-                }
-            }
-        }
-    }
-    Err(reason)
-}
-
-/// Refuses a function whose parameters are not where the programs read them.
-fn check_parameters(
-    kernel: &Kernel,
-    point: &Point,
-    symbol: &'static str,
-) -> Result<&'static str, String> {
-    let Some(parameters) = parameters(kernel, symbol) else {
-        return Ok(symbol);
-    };
-    for (position, names) in point.reads {
-        let found = parameters.get(*position).map_or("nothing", String::as_str);
-        if !names.contains(&found) {
-            return Err(format!(
-                "parameter {position} of {symbol} is {found} on this kernel, not {}: daxscope does not know this signature",
-                names.join(" or ")
-            ));
-        }
-    }
-    Ok(symbol)
-}
-
-fn parameters(kernel: &Kernel, symbol: &str) -> Option<Vec<String>> {
-    let btf = kernel.btf.as_ref().ok()?;
-    btf.function(symbol).map(|signature| signature.parameters)
-}
-
-/// Whether a point that is not attached leaves a hole.
-fn required(kernel: &Kernel, point: &Point) -> bool {
-    match point.need {
-        Need::Always => true,
-        Need::Extra => false,
-        Need::IfPresent | Need::InsteadOf(_) => {
-            let absent = |symbol: &&str| kernel.symbols.traceable(symbol) == Traceable::Absent;
-            !point.symbols.iter().all(absent)
-        }
-    }
 }
