@@ -26,8 +26,8 @@ pub struct Agent {
 
 impl Agent {
     /// Start `daxscope run` and wait until it says that all probes are attached.
-    pub fn start(mechanism: &str, address: SocketAddr) -> Result<Agent> {
-        let mut agent = Agent::spawn(mechanism, address)?;
+    pub fn start(options: &[&str], address: SocketAddr) -> Result<Agent> {
+        let mut agent = Agent::spawn(options, address)?;
         let mut last_words = String::new();
         let deadline = Instant::now() + START_LIMIT;
         loop {
@@ -50,15 +50,10 @@ impl Agent {
         }
     }
 
-    pub fn spawn(mechanism: &str, address: SocketAddr) -> Result<Agent> {
+    pub fn spawn(options: &[&str], address: SocketAddr) -> Result<Agent> {
         let mut child = Command::new(PROGRAM)
-            .args([
-                "run",
-                "--mechanism",
-                mechanism,
-                "--listen",
-                &address.to_string(),
-            ])
+            .args(["run", "--listen", &address.to_string()])
+            .args(options)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

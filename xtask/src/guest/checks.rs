@@ -76,7 +76,10 @@ fn prove(
 ) -> Option<Agent> {
     let mut running = None;
     report.check(&format!("run/{mechanism}-starts"), |figures| {
-        let agent = Agent::start(mechanism, LISTEN)?;
+        // The log makes other programs of the object, which must load as well: in the stage where nothing is lost.
+        let log = (scope == Scope::Brief).then_some("--bpf-log");
+        let options = ["--mechanism", mechanism].into_iter().chain(log);
+        let agent = Agent::start(&options.collect::<Vec<_>>(), LISTEN)?;
         exposition::probes(&agent.scrape()?, figures)?;
         running = Some(agent);
         Ok(())

@@ -15,7 +15,7 @@ const PAGES: u64 = 1 << 18;
 
 pub fn main() -> Result<()> {
     let nonce = std::env::var("DAXSCOPE_NONCE").unwrap_or_else(|_| "no-nonce".to_owned());
-    let agent = Agent::start("auto", LISTEN)?;
+    let agent = Agent::start(&[], LISTEN)?;
     println!("the agent serves on {}", agent.address);
 
     let devices = region::create_all()?;

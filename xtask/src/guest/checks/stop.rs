@@ -104,7 +104,7 @@ pub fn ended(
 pub fn refusals(report: &mut Report, address: SocketAddr) {
     report.check("stop/port-taken", |figures| {
         let _taken = TcpListener::bind(address).context("the port is taken before the test")?;
-        let mut agent = Agent::spawn("auto", address)?;
+        let mut agent = Agent::spawn(&[], address)?;
         let status = agent.wait()?;
         figures.equal("exit code", 1, status.code().unwrap_or(-1));
         let words = agent.last_words();
