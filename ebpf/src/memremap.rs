@@ -42,7 +42,7 @@ point!(memmap_init_zone_device, MEMMAP_INIT_ZONE_DEVICE, enter: enter_init, exit
 /// The geometry slot of the pagemap that the current thread is bringing up; `SYSTEM` if it brings up none.
 #[inline(always)]
 pub fn geometry_in_flight(call: &impl Call) -> u32 {
-    // SAFETY: an entry is written and removed by its own thread only.
+    // SAFETY: an entry is written and removed by its own thread.
     match unsafe { REGION_SPANS.get(span::key(MEMREMAP_PAGES, call.frame())) } {
         Some(span) => span.geometry,
         None => SYSTEM,

@@ -46,7 +46,7 @@ pub enum Return {
 pub fn enter(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, new: Span) -> bool {
     let frame = call.frame();
     let key = key(lane, frame);
-    // SAFETY: an entry is written and removed by its own thread only.
+    // SAFETY: an entry is written and removed by its own thread, and by the agent once that has ended.
     if let Some(open) = unsafe { spans.get(key) } {
         // Equal frames: the outer function reached the inner by a tail call, which leaves it no frame.
         if nestable && open.point != new.point && open.frame >= frame {
@@ -70,7 +70,7 @@ pub fn enter(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, new: Sp
 #[inline(always)]
 pub fn inside(spans: &Spans, lane: u32, call: &impl Call) -> bool {
     let frame = call.frame();
-    // SAFETY: an entry is written and removed by its own thread only.
+    // SAFETY: an entry is written and removed by its own thread, and by the agent once that has ended.
     unsafe { spans.get(key(lane, frame)) }.is_some_and(|open| open.frame >= frame)
 }
 

@@ -7,8 +7,7 @@ use daxscope_common::layout::{ABSENT, Layout};
 use super::btf::Btf;
 
 /// `FOLL_PIN` while the FOLL flags were macros, which BTF does not hold: include/linux/mm.h of 5.10, 5.15, 6.1.
-/// In 6.6 and later they are an enum, in BTF, with
-/// other values.
+/// In 6.6 and later they are an enum, in BTF, with other values.
 const FOLL_PIN_MACRO: u32 = 0x40000;
 
 /// What was found out about the running kernel.

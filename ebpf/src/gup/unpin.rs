@@ -66,8 +66,8 @@ fn outermost(call: &impl Call, point: u32) -> bool {
     )
 }
 
-/// The two that others call: `unpin_user_pages_dirty_lock` both (the second until 5.14), and
-/// `unpin_user_pages` the first (until 5.14); mm/gup.c.
+/// The two that others call (mm/gup.c): `unpin_user_pages_dirty_lock` with nothing to make dirty calls
+/// `unpin_user_pages`, and in 5.10 both call `unpin_user_page` for each page; in 5.15 and later they do not.
 #[inline(always)]
 fn unpin_nestable(point: u32) -> bool {
     point == UNPIN_USER_PAGE || point == UNPIN_USER_PAGES
