@@ -5,6 +5,7 @@
 pub mod check;
 pub mod cli;
 pub mod errno;
+pub mod inventory;
 pub mod kernel;
 pub mod load;
 pub mod metrics;
