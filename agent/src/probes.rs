@@ -7,6 +7,7 @@ pub mod memremap;
 pub mod vmemmap;
 
 mod geometry;
+pub mod live;
 mod maps;
 pub mod sweep;
 

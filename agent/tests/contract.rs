@@ -33,12 +33,24 @@ fn maps_have_the_shapes_of_common() {
     let u64s = size_of::<u64>();
     let maps = [
         ("LOST", u32s, u64s, lost::NAMES.len()),
+        (
+            "MAP_ERRORS",
+            u32s,
+            size_of::<lost::MapErrors>(),
+            lost::MAPS.len(),
+        ),
         ("GEOMETRY_SLOTS", u32s, u32s, geometry::SHIFTS as usize),
         ("GEOMETRY_OWNERS", u32s, u32s, geometry::SLOTS),
         (
             "MEMREMAP",
             u32s,
             size_of::<memremap::Memremap>(),
+            geometry::SLOTS,
+        ),
+        (
+            "MEMUNMAP",
+            u32s,
+            size_of::<memremap::Memunmap>(),
             geometry::SLOTS,
         ),
         (

@@ -33,16 +33,19 @@ pub struct Layout {
     pub pgmap_type: u32,
     pub pgmap_nr_range: u32,
     pub pgmap_ranges: u32,
-    /// `struct dev_pagemap.flags`, and of its `altmap` the members `base_pfn`, `reserve` and `free`.
+    /// `struct dev_pagemap.flags`, and of its `altmap` the members `base_pfn`, `reserve`, `free` and `alloc`.
     pub pgmap_flags: u32,
     pub altmap_base_pfn: u32,
     pub altmap_reserve: u32,
     pub altmap_free: u32,
+    pub altmap_alloc: u32,
+    /// Value of `FOLL_LONGTERM`.
+    pub foll_longterm: u32,
     /// Number of parameters of the function that stands for each point: a fexit program finds the
     /// return value behind them. Of even length, so that the whole is a multiple of 8 bytes.
     pub args: [u32; POINTS.next_multiple_of(2)],
 }
-const _: () = assert!(size_of::<Layout>() == 4 * (16 + POINTS.next_multiple_of(2)));
+const _: () = assert!(size_of::<Layout>() == 4 * (18 + POINTS.next_multiple_of(2)));
 pod!(Layout);
 
 impl Layout {
@@ -64,6 +67,8 @@ impl Layout {
         altmap_base_pfn: ABSENT,
         altmap_reserve: ABSENT,
         altmap_free: ABSENT,
+        altmap_alloc: ABSENT,
+        foll_longterm: 0,
         args: [0; POINTS.next_multiple_of(2)],
     };
 }

@@ -4,10 +4,7 @@
 
 mod unpin;
 
-use aya_ebpf::{
-    macros::map,
-    maps::{HashMap, PerCpuArray},
-};
+use aya_ebpf::{macros::map, maps::PerCpuArray};
 use daxscope_common::{
     ERRNOS,
     geometry::{SLOTS, UNKNOWN},
@@ -31,7 +28,7 @@ static GUP: PerCpuArray<Gup> = PerCpuArray::with_max_entries((GUP_ENTRIES * SLOT
 #[map]
 static GUP_ERRORS: PerCpuArray<GupErrors> = PerCpuArray::with_max_entries(GUP_ENTRIES as u32, 0);
 #[map]
-static GUP_SPANS: Spans = HashMap::with_max_entries(GUP_IN_FLIGHT, 0);
+static GUP_SPANS: Spans<{ lost::GUP_SPANS }> = Spans::new(GUP_IN_FLIGHT);
 
 // The number is the argument that holds the array of pages (mm/gup.c; the agent checks it against BTF).
 point!(pin_user_pages_fast, PIN_USER_PAGES_FAST, enter: enter::<3, _>, exit: exit_int::<3>);

@@ -2,6 +2,7 @@
 //! Produces: the live pagemaps, calls and durations by geometry.
 
 use aya_ebpf::{
+    helpers::bpf_ktime_get_ns,
     macros::map,
     maps::{HashMap, PerCpuArray},
 };
@@ -10,7 +11,9 @@ use daxscope_common::{
     geometry::{SLOTS, SYSTEM},
     layout::ABSENT,
     lost,
-    memremap::{MemmapInit, Memremap, PAGEMAPS, Pagemap, RANGES, TYPES},
+    memremap::{
+        KEPT_RANGES, MemmapInit, Memremap, Memunmap, NO_SHIFT, PAGEMAPS, Pagemap, RANGES, TYPES,
+    },
     point::MEMREMAP_PAGES,
     span::{REGION_IN_FLIGHT, Span},
 };
@@ -24,26 +27,27 @@ use crate::{
     span::{self, Return, Spans, UNSEEN},
 };
 
-/// By the address of the `struct dev_pagemap`, which stays in the kernel's and our own memory.
+/// What is live, by the physical address where it starts.
 #[map]
 static MEMREMAP_PAGEMAPS: HashMap<u64, Pagemap> = HashMap::with_max_entries(PAGEMAPS, 0);
 #[map]
 static MEMREMAP: PerCpuArray<Memremap> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
 #[map]
+static MEMUNMAP: PerCpuArray<Memunmap> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
+#[map]
 static MEMMAP_INIT: PerCpuArray<MemmapInit> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
 /// Also of room vmemmap, whose calls are made from inside those of this room.
 #[map]
-pub static REGION_SPANS: Spans = HashMap::with_max_entries(REGION_IN_FLIGHT, 0);
+pub static REGION_SPANS: Spans<{ lost::REGION_SPANS }> = Spans::new(REGION_IN_FLIGHT);
 
 point!(memremap_pages, MEMREMAP_PAGES, enter: enter_memremap, exit: exit_memremap);
-point!(memunmap_pages, MEMUNMAP_PAGES, enter: enter_memunmap);
+point!(memunmap_pages, MEMUNMAP_PAGES, enter: enter_memunmap, exit: exit_memunmap);
 point!(memmap_init_zone_device, MEMMAP_INIT_ZONE_DEVICE, enter: enter_init, exit: exit_init);
 
 /// The geometry slot of the pagemap that the current thread is bringing up; `SYSTEM` if it brings up none.
 #[inline(always)]
 pub fn geometry_in_flight(call: &impl Call) -> u32 {
-    // SAFETY: an entry is written and removed by its own thread.
-    match unsafe { REGION_SPANS.get(span::key(MEMREMAP_PAGES, call.frame())) } {
+    match REGION_SPANS.get(span::key(MEMREMAP_PAGES, call.frame())) {
         Some(span) => span.geometry,
         None => SYSTEM,
     }
@@ -95,7 +99,7 @@ fn exit_memremap(call: &impl Call, point: u32) {
         }
     }
     if errno == 0 {
-        remember(pgmap, geometry, kind);
+        remember(pgmap, kind);
     }
 }
 
@@ -115,59 +119,132 @@ fn kind(pgmap: u64) -> u32 {
     }
 }
 
-/// Puts a pagemap that came up into the table of live ones, with the length of all its ranges.
+/// Puts a pagemap that came up into the table of live ones. Written in place, its length last: a value of this size does
+/// not fit the stack.
 #[inline(always)]
-fn remember(pgmap: u64, geometry: u32, kind: u32) {
-    let Some(struct_pages) = struct_pages(pgmap) else {
-        return;
+fn remember(pgmap: u64, kind: u32) {
+    let Some(start) = start(pgmap) else {
+        return crate::lost::count(lost::UNREADABLE);
     };
-    let pagemap = Pagemap {
-        struct_pages,
-        geometry,
-        kind,
-    };
-    if MEMREMAP_PAGEMAPS.insert(pgmap, pagemap, 0).is_err() {
-        crate::lost::count(lost::PAGEMAP);
+    if let Err(error) = MEMREMAP_PAGEMAPS.insert(start, ZERO, 0) {
+        crate::lost::insert_failed(lost::MEMREMAP_PAGEMAPS, error);
+        return crate::lost::count(lost::PAGEMAP);
+    }
+    if describe(start, pgmap, kind) != 0 {
+        let _ = MEMREMAP_PAGEMAPS.remove(start);
     }
 }
 
-/// Base pages in all ranges of a pagemap: `nr_range` times `struct range { u64 start, end; }`, ends inclusive.
-#[inline(always)]
-fn struct_pages(pgmap: u64) -> Option<u64> {
-    let (at_count, at_ranges) = (layout!(pgmap_nr_range), layout!(pgmap_ranges));
-    if at_count == ABSENT || at_ranges == ABSENT {
+static ZERO: Pagemap = Pagemap::ZERO;
+
+/// Fills the entry of a pagemap; returns 0, or 1 if that cannot be done. A global function, which the verifier checks
+/// once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn describe(start: u64, pgmap: u64, kind: u32) -> u32 {
+    let Some(entry) = MEMREMAP_PAGEMAPS.get_ptr_mut(start) else {
+        return 0;
+    };
+    let Some(count) = field::<u32>(pgmap, layout!(pgmap_nr_range)) else {
         crate::lost::count(lost::UNREADABLE);
-        return None;
-    }
-    let Some(count) = read::<u32>(pgmap + u64::from(at_count)) else {
-        crate::lost::count(lost::UNREADABLE);
-        return None;
+        return 1;
     };
     if count > RANGES {
         crate::lost::count(lost::PAGEMAP_RANGES);
-        return None;
+        return 1;
     }
     let mut bytes = 0;
     for i in 0..RANGES {
         if i >= count {
             break;
         }
-        let at = pgmap + u64::from(at_ranges) + 16 * u64::from(i);
-        let Some([start, end]) = read::<[u64; 2]>(at) else {
+        let Some(range) = range(pgmap, i) else {
             crate::lost::count(lost::UNREADABLE);
-            return None;
+            return 1;
         };
-        bytes += end - start + 1;
+        if (i as usize) < KEPT_RANGES {
+            // SAFETY: in bounds of a map value.
+            unsafe {
+                (&raw mut (*entry).kept)
+                    .cast::<[u64; 2]>()
+                    .add(i as usize)
+                    .write(range)
+            };
+        }
+        bytes += range[1] - range[0] + 1;
     }
-    Some(bytes >> (layout!(page_shift) & 63))
+    let has_altmap = altmap(pgmap);
+    // SAFETY: a map value. Nobody else writes it: a pagemap comes up once.
+    unsafe {
+        (*entry).pgmap = pgmap;
+        (*entry).born = bpf_ktime_get_ns();
+        (*entry).ranges = count;
+        (*entry).shift = shift(pgmap);
+        (*entry).kind = kind;
+        (*entry).altmap = u32::from(has_altmap);
+        if has_altmap {
+            (*entry).altmap_pages = field(pgmap, layout!(altmap_alloc)).unwrap_or(0);
+        }
+        (*entry).struct_pages = bytes >> (layout!(page_shift) & 63);
+    }
+    0
+}
+
+/// A member of a pagemap; `None` if the kernel has no such member, or it cannot be read.
+#[inline(always)]
+fn field<T>(pgmap: u64, offset: u32) -> Option<T> {
+    if offset == ABSENT {
+        return None;
+    }
+    read(pgmap + u64::from(offset))
+}
+
+/// A range of a pagemap: `struct range { u64 start, end; }`, the end inclusive.
+#[inline(always)]
+fn range(pgmap: u64, index: u32) -> Option<[u64; 2]> {
+    field(pgmap + 16 * u64::from(index), layout!(pgmap_ranges))
+}
+
+/// Where the first range of a pagemap starts.
+#[inline(always)]
+fn start(pgmap: u64) -> Option<u64> {
+    field(pgmap, layout!(pgmap_ranges))
+}
+
+/// `vmemmap_shift` of a pagemap. A kernel without that member gives all of them the geometry of base pages.
+#[inline(always)]
+fn shift(pgmap: u64) -> u32 {
+    if layout!(pgmap_shift) == ABSENT {
+        return 0;
+    }
+    match field::<u64>(pgmap, layout!(pgmap_shift)) {
+        Some(shift) if shift < u64::from(NO_SHIFT) => shift as u32,
+        _ => NO_SHIFT,
+    }
 }
 
 /// `void memunmap_pages(struct dev_pagemap *pgmap)`, mm/memremap.c. Also called by `memremap_pages` itself when it
-/// fails; then the table has nothing to remove.
+/// fails; then the table has nothing to remove. It waits for the last reference on the pages, for as long as that takes.
 #[inline(always)]
-fn enter_memunmap(call: &impl Call, _point: u32) {
-    if let Some(pgmap) = call.arg(0) {
-        let _ = MEMREMAP_PAGEMAPS.remove(pgmap);
+fn enter_memunmap(call: &impl Call, point: u32) {
+    let Some(pgmap) = call.arg(0) else {
+        return;
+    };
+    let start = start(pgmap).unwrap_or(0);
+    let span = Span::new(point, start, page::of_pgmap(pgmap));
+    span::enter(&REGION_SPANS, point, false, call, span);
+}
+
+/// Until here the struct pages were there.
+#[inline(always)]
+fn exit_memunmap(call: &impl Call, point: u32) {
+    let Return::Of(span, ns) = span::exit(&REGION_SPANS, point, false, call, point) else {
+        return;
+    };
+    let _ = MEMREMAP_PAGEMAPS.remove(span.arg);
+    if let Some(stats) = MEMUNMAP.get_ptr_mut(span.geometry) {
+        // SAFETY: a value of a per-CPU array.
+        unsafe { record(&raw mut (*stats).duration, ns) };
     }
 }
 
@@ -198,20 +275,20 @@ const ALTMAP_VALID: u8 = 1;
 /// stand for the part of the device that holds the struct pages (`vmem_altmap_offset`, mm/memremap.c).
 #[inline(always)]
 fn initialised(start: u64, count: u64, pgmap: u64) -> u64 {
-    let field = |offset: u32| read::<u64>(pgmap + u64::from(offset)).unwrap_or(0);
-    let at_flags = layout!(pgmap_flags);
-    let flags = if at_flags == ABSENT {
-        0
-    } else {
-        read::<u8>(pgmap + u64::from(at_flags)).unwrap_or(0)
-    };
-    if flags & ALTMAP_VALID == 0 {
+    if !altmap(pgmap) {
         return count;
     }
-    let first = field(layout!(altmap_base_pfn))
-        + field(layout!(altmap_reserve))
-        + field(layout!(altmap_free));
+    let pages = |offset: u32| field::<u64>(pgmap, offset).unwrap_or(0);
+    let first = pages(layout!(altmap_base_pfn))
+        + pages(layout!(altmap_reserve))
+        + pages(layout!(altmap_free));
     (start + count).saturating_sub(first)
+}
+
+/// Whether the struct pages of a pagemap are on the device itself.
+#[inline(always)]
+fn altmap(pgmap: u64) -> bool {
+    field::<u8>(pgmap, layout!(pgmap_flags)).is_some_and(|flags| flags & ALTMAP_VALID != 0)
 }
 
 #[inline(always)]

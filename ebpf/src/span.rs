@@ -11,8 +11,22 @@ use daxscope_common::{lost, span::Span};
 
 use crate::call::{Call, FRAME_SLACK};
 
-/// Calls in flight of one room, by [`key`].
-pub type Spans = HashMap<u64, Span>;
+/// Calls in flight of one room, by [`key`]; `MAP` is the map's number in `lost::MAPS`.
+#[repr(transparent)]
+pub struct Spans<const MAP: u32>(HashMap<u64, Span>);
+
+impl<const MAP: u32> Spans<MAP> {
+    pub const fn new(calls: u32) -> Self {
+        Self(HashMap::with_max_entries(calls, 0))
+    }
+
+    /// The call that is remembered under a key.
+    #[inline(always)]
+    pub fn get(&self, key: u64) -> Option<&Span> {
+        // SAFETY: an entry is written and removed by its own thread, and by the agent once that has ended.
+        unsafe { self.0.get(key) }
+    }
+}
 
 /// Kernel stacks are 16 KiB and aligned to that (`THREAD_SIZE`, `IRQ_STACK_SIZE`, `page_64_types.h`).
 const STACK_POWER: u32 = 14;
@@ -43,11 +57,16 @@ pub enum Return {
 /// Remembers a call. With `nestable`, a call made from inside another of the lane is left to that one; returns
 /// whether it was not.
 #[inline(always)]
-pub fn enter(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, new: Span) -> bool {
+pub fn enter<const MAP: u32>(
+    spans: &Spans<MAP>,
+    lane: u32,
+    nestable: bool,
+    call: &impl Call,
+    new: Span,
+) -> bool {
     let frame = call.frame();
     let key = key(lane, frame);
-    // SAFETY: an entry is written and removed by its own thread, and by the agent once that has ended.
-    if let Some(open) = unsafe { spans.get(key) } {
+    if let Some(open) = spans.get(key) {
         // Equal frames: the outer function reached the inner by a tail call, which leaves it no frame.
         if nestable && open.point != new.point && open.frame >= frame {
             return false;
@@ -60,34 +79,41 @@ pub fn enter(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, new: Sp
         start: unsafe { bpf_ktime_get_ns() },
         ..new
     };
-    if spans.insert(key, span, 0).is_err() {
+    if let Err(error) = spans.0.insert(key, span, 0) {
         crate::lost::count(lost::START);
+        crate::lost::insert_failed(MAP, error);
     }
     true
 }
 
 /// Whether a call is made from inside a remembered one of the lane.
 #[inline(always)]
-pub fn inside(spans: &Spans, lane: u32, call: &impl Call) -> bool {
+pub fn inside<const MAP: u32>(spans: &Spans<MAP>, lane: u32, call: &impl Call) -> bool {
     let frame = call.frame();
-    // SAFETY: an entry is written and removed by its own thread, and by the agent once that has ended.
-    unsafe { spans.get(key(lane, frame)) }.is_some_and(|open| open.frame >= frame)
+    spans
+        .get(key(lane, frame))
+        .is_some_and(|open| open.frame >= frame)
 }
 
 /// Ends a call, and forgets it.
 #[inline(always)]
-pub fn exit(spans: &Spans, lane: u32, nestable: bool, call: &impl Call, point: u32) -> Return {
+pub fn exit<const MAP: u32>(
+    spans: &Spans<MAP>,
+    lane: u32,
+    nestable: bool,
+    call: &impl Call,
+    point: u32,
+) -> Return {
     // SAFETY: no arguments. Taken first, so that our own work is not measured.
     let now = unsafe { bpf_ktime_get_ns() };
     let frame = call.frame();
     let key = key(lane, frame);
-    // SAFETY: as in `enter`.
-    let Some(&span) = (unsafe { spans.get(key) }) else {
+    let Some(&span) = spans.get(key) else {
         crate::lost::count(lost::UNMATCHED_RETURN);
         return Return::Unmatched;
     };
     if span.point == point && frame.wrapping_sub(span.frame) <= FRAME_SLACK {
-        let _ = spans.remove(key);
+        let _ = spans.0.remove(key);
         return Return::Of(span, now.saturating_sub(span.start));
     }
     if nestable && frame <= span.frame.wrapping_add(FRAME_SLACK) {

@@ -9,6 +9,8 @@ use super::btf::Btf;
 /// `FOLL_PIN` while the FOLL flags were macros, which BTF does not hold: include/linux/mm.h of 5.10, 5.15, 6.1.
 /// In 6.6 and later they are an enum, in BTF, with other values.
 const FOLL_PIN_MACRO: u32 = 0x40000;
+/// `FOLL_LONGTERM`, from the same places.
+const FOLL_LONGTERM_MACRO: u32 = 0x10000;
 
 /// What was found out about the running kernel.
 #[derive(Clone, Debug)]
@@ -60,10 +62,14 @@ impl Facts {
         layout.altmap_base_pfn = altmap("base_pfn").unwrap_or(ABSENT);
         layout.altmap_reserve = altmap("reserve").unwrap_or(ABSENT);
         layout.altmap_free = altmap("free").unwrap_or(ABSENT);
+        layout.altmap_alloc = altmap("alloc").unwrap_or(ABSENT);
         layout.page_size = btf.size("page").unwrap_or(0);
         layout.foll_pin = btf
             .anonymous_enumerator("FOLL_PIN")
             .unwrap_or(FOLL_PIN_MACRO);
+        layout.foll_longterm = btf
+            .anonymous_enumerator("FOLL_LONGTERM")
+            .unwrap_or(FOLL_LONGTERM_MACRO);
         let geometry_unknown = page_words(btf, &mut layout)
             .and_then(|()| zone_bits(btf, &mut layout))
             .err()

@@ -30,12 +30,6 @@ impl Geometries {
         Ok(Self { slots })
     }
 
-    /// Label value of a slot. One that was handed out after the slots were read is named at the next reading.
-    pub fn name(&self, slot: u32) -> &str {
-        let found = self.slots.iter().find(|(found, _)| *found == slot);
-        found.map_or("unknown", |(_, name)| name)
-    }
-
     /// Label values of geometries that a device may get but none has had yet: their series start at 0.
     pub fn not_yet(&self, probes: &Probes) -> Vec<String> {
         let page_shift = probes.facts.layout.page_shift;

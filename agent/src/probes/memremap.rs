@@ -7,11 +7,11 @@ use anyhow::Result;
 use daxscope_common::{
     ERRNOS,
     hist::Hist,
-    memremap::{MemmapInit, Memremap, PAGEMAPS, Pagemap, TYPES},
+    memremap::{MemmapInit, Memremap, Memunmap, TYPES},
     point,
 };
 
-use super::{Family, Need, Point, geometry::Geometries, maps};
+use super::{Family, Need, Point, geometry::Geometries, live, maps};
 use crate::{
     errno,
     load::Probes,
@@ -33,7 +33,7 @@ pub static FAMILY: Family = Family {
             name: "memunmap_pages",
             number: point::MEMUNMAP_PAGES,
             symbols: &["memunmap_pages"],
-            returns: false,
+            returns: true,
             reads: &[(0, &["pgmap"])],
             need: Need::Always,
         },
@@ -51,6 +51,7 @@ pub static FAMILY: Family = Family {
         &STRUCT_PAGES,
         &CALLS,
         &DURATION,
+        &UNMAP_DURATION,
         &INIT_DURATION,
         &INIT_STRUCT_PAGES,
     ],
@@ -60,15 +61,15 @@ pub static FAMILY: Family = Family {
 static PAGEMAPS_LIVE: Metric = Metric {
     name: "pagemaps",
     kind: Kind::Gauge,
-    help: "Live pagemaps (struct dev_pagemap) that came up under watch. Source: return of memremap_pages, entry \
-           of memunmap_pages.",
+    help: "Live pagemaps (struct dev_pagemap), whenever they came up. Source: the inventory at the start, then the \
+           returns of memremap_pages and memunmap_pages.",
     labels: &["geometry", "type"],
 };
 static STRUCT_PAGES: Metric = Metric {
     name: "struct_pages",
     kind: Kind::Gauge,
     help: "Struct pages of the live pagemaps: base pages in their ranges, whether deduplicated or not. Source: \
-           dev_pagemap.ranges at the return of memremap_pages.",
+           dev_pagemap.ranges, as the inventory or the return of memremap_pages found them.",
     labels: &["geometry", "type"],
 };
 static CALLS: Metric = Metric {
@@ -82,6 +83,13 @@ static DURATION: Metric = Metric {
     kind: Kind::Histogram,
     help: "Time that memremap_pages took to bring up a pagemap with all its ranges, in seconds. Source: entry and \
            return of memremap_pages.",
+    labels: &["geometry"],
+};
+static UNMAP_DURATION: Metric = Metric {
+    name: "memunmap_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time that memunmap_pages took to take a pagemap down, the wait for the last reference on its pages \
+           included, in seconds. Source: entry and return of memunmap_pages.",
     labels: &["geometry"],
 };
 static INIT_DURATION: Metric = Metric {
@@ -106,7 +114,7 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
     let types = |value: u32| probes.memory_type(value);
     let mut samples = vec![];
     // Every pair of geometry and type that is or was live: what is gone is 0, not missing.
-    let mut live: BTreeMap<(&str, String), [u64; 2]> = BTreeMap::new();
+    let mut live: BTreeMap<(String, String), [u64; 2]> = BTreeMap::new();
     for (slot, geometry) in &geometries.slots {
         let slot = *slot as usize;
         let calls: Vec<Memremap> = maps::per_cpu(object, "MEMREMAP", slot)?;
@@ -116,12 +124,17 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
             let kind = types(kind);
             samples.push(CALLS.count([geometry, &kind, &result_name(result)], n));
             if result == 0 {
-                live.entry((geometry, kind)).or_default();
+                live.entry((geometry.clone(), kind)).or_default();
             }
         }
         let durations = total(calls.iter().map(|calls| &calls.duration));
         if device || durations != Hist::ZERO {
             samples.push(DURATION.durations([geometry], durations));
+        }
+        let unmaps: Vec<Memunmap> = maps::per_cpu(object, "MEMUNMAP", slot)?;
+        let durations = total(unmaps.iter().map(|unmaps| &unmaps.duration));
+        if device || durations != Hist::ZERO {
+            samples.push(UNMAP_DURATION.durations([geometry], durations));
         }
         let durations = total(init.iter().map(|init| &init.duration));
         if device || durations != Hist::ZERO {
@@ -133,18 +146,18 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
     for geometry in &geometries.not_yet(probes) {
         samples.push(INIT_STRUCT_PAGES.count([geometry], 0));
         samples.push(DURATION.durations([geometry], Hist::ZERO));
+        samples.push(UNMAP_DURATION.durations([geometry], Hist::ZERO));
         samples.push(INIT_DURATION.durations([geometry], Hist::ZERO));
     }
-    let pagemaps: Vec<(u64, Pagemap)> = maps::hash(object, "MEMREMAP_PAGEMAPS", PAGEMAPS)?;
-    for (_, pagemap) in pagemaps {
-        let geometry = geometries.name(pagemap.geometry);
+    for (_, pagemap) in live::read(object)? {
+        let geometry = live::geometry(&pagemap, probes.facts.layout.page_shift);
         let [count, pages] = live.entry((geometry, types(pagemap.kind))).or_default();
         *count += 1;
         *pages += pagemap.struct_pages;
     }
     for ((geometry, kind), [count, pages]) in live {
-        samples.push(PAGEMAPS_LIVE.count([geometry, &kind], count));
-        samples.push(STRUCT_PAGES.count([geometry, &kind], pages));
+        samples.push(PAGEMAPS_LIVE.count([&geometry, &kind], count));
+        samples.push(STRUCT_PAGES.count([&geometry, &kind], pages));
     }
     Ok(samples)
 }

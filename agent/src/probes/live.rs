@@ -1,0 +1,101 @@
+//! The table of live pagemaps, which the programs of room memremap keep.
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData},
+};
+use daxscope_common::memremap::{NO_SHIFT, PAGEMAPS, Pagemap};
+
+use super::{geometry, maps};
+use crate::inventory::{self, Range};
+
+const TABLE: &str = "MEMREMAP_PAGEMAPS";
+/// `BPF_NOEXIST`, include/uapi/linux/bpf.h.
+const NOT_YET_THERE: u64 = 1;
+
+/// The live pagemaps, by where they start.
+///
+/// # Errors
+/// When the table cannot be read.
+pub fn read(object: &Ebpf) -> Result<Vec<(u64, Pagemap)>> {
+    let mut found: Vec<(u64, Pagemap)> = maps::hash(object, TABLE, PAGEMAPS)?;
+    // One that is being written this moment: the next reading has it.
+    found.retain(|(_, pagemap)| pagemap.struct_pages > 0);
+    Ok(found)
+}
+
+/// Puts pagemaps into the table that were there before its programs were. One that is there already came up under
+/// watch, and stays as it is. Returns where those start that were put in.
+///
+/// # Errors
+/// When the table cannot be written, or is full.
+pub fn insert(
+    object: &mut Ebpf,
+    found: &[inventory::Pagemap],
+    page_shift: u32,
+) -> Result<Vec<u64>> {
+    let mut table = table(object)?;
+    let mut put = vec![];
+    for pagemap in found {
+        let start = pagemap.ranges[0].start;
+        let entry = entry(pagemap, page_shift);
+        match table.insert(start, entry, NOT_YET_THERE) {
+            Ok(()) => put.push(start),
+            Err(_) if table.get(&start, 0).is_ok() => {}
+            Err(error) => return Err(error).context("cannot note a pagemap that is there"),
+        }
+    }
+    Ok(put)
+}
+
+/// Takes pagemaps out again that turned out to be gone.
+///
+/// # Errors
+/// When the table cannot be written.
+pub fn remove(object: &mut Ebpf, starts: impl Iterator<Item = u64>) -> Result<()> {
+    let mut table = table(object)?;
+    for start in starts {
+        // Fails when its own probe was faster.
+        let _ = table.remove(&start);
+    }
+    Ok(())
+}
+
+fn table(object: &mut Ebpf) -> Result<HashMap<&mut MapData, u64, Pagemap>> {
+    let map = object.map_mut(TABLE);
+    let map = map.with_context(|| format!("the eBPF object has no map {TABLE}"))?;
+    Ok(map.try_into()?)
+}
+
+fn entry(found: &inventory::Pagemap, page_shift: u32) -> Pagemap {
+    let mut entry = Pagemap {
+        pgmap: found.pgmap,
+        struct_pages: found.struct_pages(page_shift),
+        altmap_pages: found.altmap.map_or(0, |altmap| altmap.alloc),
+        ranges: u32::try_from(found.ranges.len()).unwrap_or(u32::MAX),
+        shift: found.shift.as_ref().map_or(NO_SHIFT, |shift| *shift),
+        kind: found.kind_value,
+        altmap: u32::from(found.altmap.is_some()),
+        ..Pagemap::ZERO
+    };
+    for (kept, range) in entry.kept.iter_mut().zip(&found.ranges) {
+        *kept = [range.start, range.end];
+    }
+    entry
+}
+
+/// Label value of the geometry of a live pagemap.
+pub fn geometry(pagemap: &Pagemap, page_shift: u32) -> String {
+    match pagemap.shift {
+        NO_SHIFT => "unknown".into(),
+        shift => geometry::label(page_shift + shift),
+    }
+}
+
+/// The ranges of a live pagemap; `None` if it has more than are kept.
+pub fn ranges(pagemap: &Pagemap) -> Option<Vec<Range>> {
+    let kept = pagemap.kept.get(..pagemap.ranges as usize)?;
+    let range = |&[start, end]: &[u64; 2]| Range { start, end };
+    Some(kept.iter().map(range).collect())
+}
