@@ -4,6 +4,7 @@
 mod attach;
 mod failure;
 mod mechanism;
+mod missed;
 mod symbol;
 
 use std::os::fd::AsFd as _;
@@ -48,6 +49,7 @@ pub struct Verdict {
 /// The loaded object, with everything that is needed to make sense of its maps. Dropping it detaches the probes.
 pub struct Probes {
     object: Ebpf,
+    kprobes: Vec<missed::Kprobe>,
     pub(crate) in_flight: InFlight,
     pub facts: Facts,
     pub verdicts: Vec<Verdict>,
@@ -66,8 +68,8 @@ pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
     if let Some(missing) = Privileges::read().missing() {
         anyhow::bail!("{missing}");
     }
-    let order = Order::of(choice, &kernel.preemption);
     let mut facts = Facts::read(kernel.btf.as_ref());
+    let order = Order::of(choice, &kernel.preemption, facts.kprobes_count_misses);
     let choices: Vec<_> = probes::points()
         .map(|(family, point)| (family, point, choose(kernel, point)))
         .collect();
@@ -81,6 +83,7 @@ pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
     let btf = aya::Btf::from_sys_fs().ok();
     let mut object = object(&facts.layout, btf.as_ref(), log)?;
     let mut verdicts: Vec<Verdict> = vec![];
+    let mut kprobes = vec![];
     for (family, point, choice) in choices {
         let attached = |number: &u32| {
             let found = |verdict: &&Verdict| verdict.number == *number;
@@ -106,14 +109,19 @@ pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
             verdict.reason = format!("not needed: {} tells it", other.symbol);
         } else {
             match choice {
-                Ok(_) => attach::point(&mut object, point, &mut verdict, &order, btf.as_ref()),
+                Ok(_) => {
+                    let btf = btf.as_ref();
+                    kprobes.extend(attach::point(&mut object, point, &mut verdict, &order, btf));
+                }
                 Err(reason) => verdict.reason = reason,
             }
         }
         log::debug!("{verdict:?}");
         verdicts.push(verdict);
     }
+    missed::find(&mut kprobes);
     Ok(Probes {
+        kprobes,
         in_flight: InFlight::take(&mut object)?,
         object,
         facts,
@@ -145,11 +153,12 @@ impl Probes {
         found.map_or_else(|| "unknown".into(), |(_, name)| name.clone())
     }
 
-    /// Runs of a point's programs that the kernel left out because the program, or for kprobes any other, was
-    /// already running on that CPU: `bpf_prog_info.recursion_misses`, by end (`entry`, `return`). Nothing where the
-    /// kernel does not count them, rather than a 0 that means nothing.
+    /// What the kernel left out at each end (`entry`, `return`) of a point: runs of its programs, because the program,
+    /// or for kprobes any other, was already running on that CPU (`bpf_prog_info.recursion_misses`), and returns of
+    /// calls for which a kretprobe had no instance left. Nothing where the kernel does not count them, rather than a 0
+    /// that means nothing.
     #[must_use]
-    pub fn missed_runs(&self, verdict: &Verdict) -> Vec<(&'static str, u64)> {
+    pub fn missed(&self, verdict: &Verdict) -> Vec<(&'static str, u64)> {
         let Some(mechanism) = verdict.mechanism else {
             return vec![];
         };
@@ -158,8 +167,15 @@ impl Probes {
         }
         let missed = |(end, name): (End, String)| {
             let program = self.object.program(&name)?;
-            let missed = attach::recursion_misses(program.fd().ok()?.as_fd())?;
-            Some((end.name(), missed))
+            let runs = missed::recursion(program.fd().ok()?.as_fd())?;
+            let kprobe = self
+                .kprobes
+                .iter()
+                .find(|kprobe| kprobe.point == verdict.number && kprobe.end == end);
+            Some((
+                end.name(),
+                runs + kprobe.and_then(missed::Kprobe::missed).unwrap_or(0),
+            ))
         };
         let programs = attach::programs(verdict.point, mechanism);
         programs.into_iter().filter_map(missed).collect()

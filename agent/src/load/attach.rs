@@ -1,28 +1,28 @@
 //! Attaching the programs of one point.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd};
-
 use aya::{
     Btf, Ebpf,
-    programs::{Program, ProgramError},
+    programs::{Program, ProgramError, links::FdLink},
 };
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
 
-use super::{Mechanism, Order, Verdict, failure::Failure};
+use super::{Mechanism, Order, Verdict, failure::Failure, missed::Kprobe};
 use crate::probes::Point;
 
-/// Attaches a point by the first mechanism that works, and notes in its verdict why the ones before it did not.
+/// Attaches a point by the first mechanism that works, and notes in its verdict why the ones before it did not. Returns
+/// the links of kprobes whose misses can be told: they must be kept.
 pub fn point(
     object: &mut Ebpf,
     point: &Point,
     verdict: &mut Verdict,
     order: &Order,
     btf: Option<&Btf>,
-) {
+) -> Vec<Kprobe> {
     let mut reasons = vec![];
+    let mut kprobes = vec![];
     for &mechanism in order.mechanisms {
-        match by(object, point, verdict.symbol, mechanism, btf) {
-            Ok(()) => {
+        match by(object, point, verdict.symbol, mechanism, order, btf) {
+            Ok(links) => {
+                kprobes = links;
                 verdict.mechanism = Some(mechanism);
                 reasons.extend(order.remark(mechanism));
                 break;
@@ -34,6 +34,7 @@ pub fn point(
         }
     }
     verdict.reason = reasons.join("; ");
+    kprobes
 }
 
 /// An end of a call.
@@ -71,32 +72,44 @@ fn by(
     point: &Point,
     symbol: &str,
     mechanism: Mechanism,
+    order: &Order,
     btf: Option<&Btf>,
-) -> Result<(), Failure> {
+) -> Result<Vec<Kprobe>, Failure> {
+    let mut kprobes = vec![];
     let names = programs(point.name, mechanism);
     let wanted = || {
         let ends = names.iter();
         ends.filter(|(end, _)| *end == End::Entry || point.returns)
     };
-    for (_, name) in wanted() {
+    for (end, name) in wanted() {
         let program = object
             .program_mut(name)
             .ok_or_else(|| Failure::new(format!("the eBPF object has no program {name}")))?;
-        if let Err(failure) = start(program, symbol, btf) {
-            // One half alone would count what it cannot pair.
-            for (_, name) in wanted() {
-                if let Some(program) = object.program_mut(name) {
-                    // Fails where it was not loaded.
-                    let _ = unload(program);
+        match start(program, symbol, order.kprobes_count_misses, btf) {
+            Ok(link) => kprobes.extend(link.map(|link| Kprobe::new(point.number, *end, link))),
+            Err(failure) => {
+                // One half alone would count what it cannot pair.
+                for (_, name) in wanted() {
+                    if let Some(program) = object.program_mut(name) {
+                        // Fails where it was not loaded.
+                        let _ = unload(program);
+                    }
                 }
+                return Err(failure);
             }
-            return Err(failure);
         }
     }
-    Ok(())
+    Ok(kprobes)
 }
 
-fn start(program: &mut Program, symbol: &str, btf: Option<&Btf>) -> Result<(), Failure> {
+/// Loads and attaches a program. Of a kprobe whose misses the kernel counts, the link is taken out of the program, to ask
+/// it; such kernels (6.7) have BPF links of perf events (5.15).
+fn start(
+    program: &mut Program,
+    symbol: &str,
+    counts_misses: bool,
+    btf: Option<&Btf>,
+) -> Result<Option<FdLink>, Failure> {
     let no_btf = || Failure::new("the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".into());
     let of = |error: ProgramError| Failure::of(&error);
     match program {
@@ -110,7 +123,13 @@ fn start(program: &mut Program, symbol: &str, btf: Option<&Btf>) -> Result<(), F
         }
         Program::KProbe(program) => {
             program.load().map_err(of)?;
-            program.attach(symbol, 0).map_err(of)?;
+            let link = program.attach(symbol, 0).map_err(of)?;
+            if counts_misses {
+                let link = program.take_link(link).map_err(of)?;
+                return FdLink::try_from(link)
+                    .map(Some)
+                    .map_err(|error| Failure::of(&error));
+            }
         }
         _ => {
             return Err(Failure::new(
@@ -118,7 +137,7 @@ fn start(program: &mut Program, symbol: &str, btf: Option<&Btf>) -> Result<(), F
             ));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn unload(program: &mut Program) -> Result<(), ProgramError> {
@@ -128,28 +147,4 @@ fn unload(program: &mut Program) -> Result<(), ProgramError> {
         Program::KProbe(program) => program.unload(),
         _ => Ok(()),
     }
-}
-
-/// `bpf_prog_info.recursion_misses` of a program; `None` on kernels that do not know it (before 5.12).
-pub fn recursion_misses(program: BorrowedFd) -> Option<u64> {
-    // SAFETY: both are plain C structs of integers, for which zero is a value.
-    let (mut info, mut attr) = unsafe { std::mem::zeroed::<(bpf_prog_info, bpf_attr)>() };
-    // SAFETY: `info` is the member of the union that this command reads.
-    let request = unsafe { &mut attr.info };
-    request.bpf_fd = program.as_raw_fd().unsigned_abs();
-    request.info = (&raw mut info) as u64;
-    request.info_len = u32::try_from(size_of::<bpf_prog_info>()).ok()?;
-    // SAFETY: the kernel writes at most `info_len` bytes to `info`, which outlives the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            bpf_cmd::BPF_OBJ_GET_INFO_BY_FD,
-            &raw mut attr,
-            size_of::<bpf_attr>(),
-        )
-    };
-    // SAFETY: as above; the kernel wrote back how much it knows.
-    let known = unsafe { attr.info.info_len } as usize;
-    let needed = std::mem::offset_of!(bpf_prog_info, recursion_misses) + size_of::<u64>();
-    (result == 0 && known >= needed).then_some(info.recursion_misses)
 }

@@ -34,13 +34,19 @@ pub enum Choice {
 pub(super) struct Order<'a> {
     pub(super) mechanisms: &'static [Mechanism],
     preemption: &'a Preemption,
+    /// Whether the kernel counts what kprobes miss.
+    pub(super) kprobes_count_misses: bool,
 }
 
 impl<'a> Order<'a> {
     /// fentry first, but where the kernel preempts itself: there an fentry program that is preempted stays marked as
     /// running on its CPU, and the kernel leaves it out for every other task (`__bpf_prog_enter_recur`,
     /// kernel/bpf/trampoline.c). Kprobes run with preemption disabled.
-    pub(super) fn of(choice: Choice, preemption: &'a Preemption) -> Self {
+    pub(super) fn of(
+        choice: Choice,
+        preemption: &'a Preemption,
+        kprobes_count_misses: bool,
+    ) -> Self {
         use Mechanism::{Fentry, Kprobe};
         let mechanisms: &[_] = match (choice, preemption) {
             (Choice::Only(Fentry), _) => &[Fentry],
@@ -51,6 +57,7 @@ impl<'a> Order<'a> {
         Self {
             mechanisms,
             preemption,
+            kprobes_count_misses,
         }
     }
 

@@ -2,10 +2,17 @@
 
 use std::time::Instant;
 
-use daxscope_common::lost;
+use anyhow::Result;
+use daxscope_common::{
+    ERRNOS,
+    lost::{self, MapErrors},
+    memremap::PAGEMAPS,
+    span::{REGION_IN_FLIGHT, Span},
+};
 
-use super::{Family, maps};
+use super::{Family, live, maps};
 use crate::{
+    errno,
     load::Probes,
     snapshot::{Kind, Metric, Sample, Value},
 };
@@ -14,6 +21,9 @@ pub static METRICS: &[&Metric] = &[
     &PROBE_ATTACHED,
     &PROBE_MISSED,
     &LOST,
+    &MAP_ENTRIES,
+    &MAP_CAPACITY,
+    &MAP_UPDATE_ERRORS,
     &SCRAPE_DURATION,
     &SCRAPE_SUCCESS,
     &BUILD_INFO,
@@ -29,9 +39,10 @@ static PROBE_ATTACHED: Metric = Metric {
 static PROBE_MISSED: Metric = Metric {
     name: "probe_missed_total",
     kind: Kind::Counter,
-    help: "Runs of a point's programs that the kernel left out: a call whose entry is missed has no latency, one whose \
-           return is missed is not counted. Source: bpf_prog_info.recursion_misses, which counts for fentry since 5.12, for \
-           kprobes since 6.7.",
+    help: "What the kernel left out at one end of a point's calls: runs of its program, and returns of calls beyond the \
+           pool of a kretprobe. A call whose entry is missed has no latency, one whose return is missed is not counted. \
+           Source: bpf_prog_info.recursion_misses, which counts for fentry since 5.12, for kprobes since 6.7, and \
+           bpf_link_info.perf_event.kprobe.missed (6.7).",
     labels: &["family", "probe", "end"],
 };
 static LOST: Metric = Metric {
@@ -39,8 +50,28 @@ static LOST: Metric = Metric {
     kind: Kind::Counter,
     help: "What could not be measured: start (a call could not be remembered), unmatched_return (its beginning was not \
            seen), missed_return (its end was not seen): these calls have no latency; unreadable (kernel memory), \
-           geometry_slots, pagemap, pagemap_ranges (tables full), nesting (a call not counted). Source: the programs.",
+           geometry_slots, pagemap, pagemap_ranges (tables full), nesting (a call not counted), hold (pages not noted \
+           for their holder), expired (calls of threads that ended without a return that was seen: not counted). \
+           Source: the programs.",
     labels: &["what"],
+};
+static MAP_ENTRIES: Metric = Metric {
+    name: "map_entries",
+    kind: Kind::Gauge,
+    help: "Entries in a table of the programs: calls in flight, pagemaps. Source: the map.",
+    labels: &["map"],
+};
+static MAP_CAPACITY: Metric = Metric {
+    name: "map_capacity",
+    kind: Kind::Gauge,
+    help: "Entries that a table of the programs has room for. Source: the map.",
+    labels: &["map"],
+};
+static MAP_UPDATE_ERRORS: Metric = Metric {
+    name: "map_update_errors_total",
+    kind: Kind::Counter,
+    help: "Entries that could not be put into a table of the programs, by errno. Source: the programs.",
+    labels: &["map", "errno"],
 };
 static SCRAPE_DURATION: Metric = Metric {
     name: "scrape_duration_seconds",
@@ -94,20 +125,51 @@ pub fn read(probes: &Probes) -> Vec<Sample> {
         ];
         let attached = u64::from(verdict.mechanism.is_some());
         samples.push(PROBE_ATTACHED.count(labels, attached));
-        for (end, missed) in probes.missed_runs(verdict) {
+        for (end, missed) in probes.missed(verdict) {
             samples.push(PROBE_MISSED.count([verdict.family, verdict.point, end], missed));
         }
     }
     let given_up = probes.in_flight.sweep();
+    samples.push(LOST.count(["expired"], given_up));
     for (index, name) in lost::NAMES.iter().enumerate() {
         match maps::per_cpu::<u64>(probes.object(), "LOST", index) {
-            Ok(counts) => {
-                let of_ended_threads = u64::from(index == lost::MISSED_RETURN as usize) * given_up;
-                let counted: u64 = counts.iter().sum();
-                samples.push(LOST.count([name], counted + of_ended_threads));
-            }
+            Ok(counts) => samples.push(LOST.count([name], counts.iter().sum())),
             Err(error) => log::error!("cannot read what was lost: {error:#}"),
         }
     }
+    for (index, name) in (0u32..).zip(lost::MAPS) {
+        match table(probes, index, name) {
+            Ok(of_table) => samples.extend(of_table),
+            Err(error) => log::error!("cannot read how full {name} is: {error:#}"),
+        }
+    }
     samples
+}
+
+/// How full a table is, and what did not get into it.
+fn table(probes: &Probes, index: u32, name: &str) -> Result<Vec<Sample>> {
+    let object = probes.object();
+    let mut samples = vec![];
+    let fill = match index {
+        lost::GUP_SPANS => Some(probes.in_flight.fill()),
+        lost::REGION_SPANS => Some((
+            maps::entries::<u64, Span>(object, name, REGION_IN_FLIGHT)?,
+            u64::from(REGION_IN_FLIGHT),
+        )),
+        lost::MEMREMAP_PAGEMAPS => Some((live::read(object)?.len() as u64, u64::from(PAGEMAPS))),
+        _ => None,
+    };
+    if let Some((entries, capacity)) = fill {
+        samples.push(MAP_ENTRIES.count([name], entries));
+        samples.push(MAP_CAPACITY.count([name], capacity));
+    }
+    let index = index as usize;
+    let errors: Vec<MapErrors> = maps::per_cpu(object, "MAP_ERRORS", index)?;
+    for errno in 1..ERRNOS {
+        let n = errors.iter().map(|errors| errors.by_errno[errno]).sum();
+        if n > 0 {
+            samples.push(MAP_UPDATE_ERRORS.count([name, &errno::name(errno)], n));
+        }
+    }
+    Ok(samples)
 }

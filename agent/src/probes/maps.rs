@@ -35,3 +35,9 @@ pub fn hash<K: Pod + Ord, V: Pod>(object: &Ebpf, name: &str, size: u32) -> Resul
     }
     Ok(found.into_iter().collect())
 }
+
+/// How many entries a hash has.
+pub fn entries<K: Pod, V: Pod>(object: &Ebpf, name: &str, size: u32) -> Result<u64> {
+    let map: HashMap<&MapData, K, V> = named(object, name)?.try_into()?;
+    Ok(map.keys().take(size as usize).flatten().count() as u64)
+}

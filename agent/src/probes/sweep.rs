@@ -38,6 +38,13 @@ impl InFlight {
         })
     }
 
+    /// Calls in flight, and how many there is room for.
+    pub fn fill(&self) -> (u64, u64) {
+        let spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = spans.keys().take(GUP_IN_FLIGHT as usize).flatten().count();
+        (entries as u64, u64::from(GUP_IN_FLIGHT))
+    }
+
     /// Gives up the calls of threads that have ended; returns how many that were since the start.
     pub fn sweep(&self) -> u64 {
         if self.visible {
