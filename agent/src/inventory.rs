@@ -3,6 +3,8 @@
 //!
 //! Found by a walk of the kernel's own list of pagemaps, or where that cannot be read, in sysfs. Read once, at start.
 
+pub mod account;
+pub mod cost;
 pub mod names;
 
 use std::collections::BTreeMap;
