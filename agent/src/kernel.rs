@@ -7,6 +7,7 @@ pub mod preemption;
 pub mod privileges;
 pub mod symbols;
 pub mod threads;
+pub mod vmstat;
 
 use std::path::Path;
 
