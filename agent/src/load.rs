@@ -22,7 +22,7 @@ use self::{
 };
 use crate::{
     kernel::{Kernel, facts::Facts, privileges::Privileges},
-    probes::{self, Need, sweep::InFlight},
+    probes::{self, Need, kernel_count::Baseline, pagemap::Known, sweep::InFlight},
 };
 
 /// The kernel side, built by `build.rs`; empty in a debug build on a machine without the tools for it.
@@ -51,6 +51,8 @@ pub struct Probes {
     object: Ebpf,
     kprobes: Vec<missed::Kprobe>,
     pub(crate) in_flight: InFlight,
+    pub(crate) known: Known,
+    pub(crate) baseline: Baseline,
     pub facts: Facts,
     pub verdicts: Vec<Verdict>,
 }
@@ -122,6 +124,8 @@ pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
     missed::find(&mut kprobes);
     Ok(Probes {
         kprobes,
+        known: Known::new(kernel),
+        baseline: Baseline::now(),
         in_flight: InFlight::take(&mut object)?,
         object,
         facts,

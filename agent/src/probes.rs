@@ -3,7 +3,9 @@
 
 pub mod gup;
 pub mod health;
+pub mod kernel_count;
 pub mod memremap;
+pub mod pagemap;
 pub mod vmemmap;
 
 mod geometry;
@@ -58,12 +60,20 @@ pub enum Need {
 }
 
 /// All families, in the order in which they are attached and shown.
-pub static FAMILIES: [&Family; 3] = [&memremap::FAMILY, &vmemmap::FAMILY, &gup::FAMILY];
+pub static FAMILIES: [&Family; 4] = [
+    &memremap::FAMILY,
+    &vmemmap::FAMILY,
+    &gup::FAMILY,
+    &pagemap::FAMILY,
+];
 
 /// Every metric there is, in the order in which they are shown.
 pub fn metrics() -> impl Iterator<Item = &'static Metric> {
     let families = FAMILIES.into_iter().flat_map(|family| family.metrics);
-    families.chain(health::METRICS).copied()
+    families
+        .chain(kernel_count::METRICS)
+        .chain(health::METRICS)
+        .copied()
 }
 
 /// Reads everything. A family that cannot be read is missing from the snapshot, which says so itself.
@@ -73,6 +83,8 @@ pub fn read(probes: &Probes) -> Snapshot {
     for family in FAMILIES {
         samples.extend(health::timed(family, probes));
     }
+    let beside = kernel_count::read(probes, &samples);
+    samples.extend(beside);
     samples.extend(health::read(probes));
     Snapshot { samples }
 }

@@ -14,6 +14,7 @@ use crate::{
     cli::RunArgs,
     kernel::Kernel,
     load::{self, Probes},
+    probes::health,
     serve,
 };
 
@@ -60,7 +61,11 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
         }
     };
     log::info!("listening on {}", listener.local_addr()?);
-    serve::serve(listener, Arc::new(probes), stopped).await;
+    let probes = Arc::new(probes);
+    serve::serve(listener, probes.clone(), stopped).await;
+    for loss in health::losses(&probes) {
+        log::warn!("lost: {loss}");
+    }
     log::info!("stopped, probes detached");
     Ok(ExitCode::SUCCESS)
 }

@@ -67,6 +67,12 @@ impl Map {
     }
 }
 
+impl From<Vec<Device>> for Names {
+    fn from(devices: Vec<Device>) -> Self {
+        Self { devices }
+    }
+}
+
 impl Names {
     /// Reads the tree at `root`, [`SYSFS`] but in tests. What is not there is left out.
     #[must_use]

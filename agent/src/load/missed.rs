@@ -114,7 +114,8 @@ fn info_by_fd<T>(fd: BorrowedFd, info: &mut T) -> Option<usize> {
         )
     };
     // SAFETY: as above; the kernel wrote back how much it knows.
-    (result == 0).then(|| unsafe { attr.info.info_len } as usize)
+    let known = unsafe { attr.info.info_len };
+    (result == 0).then_some(known as usize)
 }
 
 #[cfg(test)]

@@ -146,6 +146,26 @@ pub fn read(probes: &Probes) -> Vec<Sample> {
     samples
 }
 
+/// What was lost until now, in words, one for each kind; empty if nothing was.
+#[must_use]
+pub fn losses(probes: &Probes) -> Vec<String> {
+    let samples = read(probes);
+    let some = samples.iter().filter_map(|sample| match sample.value {
+        Value::Count(n) if n > 0 => Some((sample, n)),
+        _ => None,
+    });
+    let words = some.filter_map(|(sample, n)| {
+        let labels = sample.labels.join(" ");
+        let name = sample.metric.name;
+        if [&LOST, &PROBE_MISSED, &MAP_UPDATE_ERRORS].contains(&sample.metric) {
+            Some(format!("{n} {labels} ({name})"))
+        } else {
+            None
+        }
+    });
+    words.collect()
+}
+
 /// How full a table is, and what did not get into it.
 fn table(probes: &Probes, index: u32, name: &str) -> Result<Vec<Sample>> {
     let object = probes.object();

@@ -85,17 +85,28 @@ fn entry(found: &inventory::Pagemap, page_shift: u32) -> Pagemap {
     entry
 }
 
-/// Label value of the geometry of a live pagemap.
-pub fn geometry(pagemap: &Pagemap, page_shift: u32) -> String {
-    match pagemap.shift {
-        NO_SHIFT => "unknown".into(),
-        shift => geometry::label(page_shift + shift),
-    }
+/// `vmemmap_shift` of a live pagemap, where it is known.
+#[must_use]
+pub fn shift(pagemap: &Pagemap) -> Option<u32> {
+    (pagemap.shift != NO_SHIFT).then_some(pagemap.shift)
 }
 
-/// The ranges of a live pagemap; `None` if it has more than are kept.
+/// Label value of a geometry.
+#[must_use]
+pub fn geometry_of(shift: Option<u32>, page_shift: u32) -> String {
+    shift.map_or_else(
+        || "unknown".into(),
+        |shift| geometry::label(page_shift + shift),
+    )
+}
+
+/// The ranges of a live pagemap; `None` if it has none, or more than are kept.
+#[must_use]
 pub fn ranges(pagemap: &Pagemap) -> Option<Vec<Range>> {
     let kept = pagemap.kept.get(..pagemap.ranges as usize)?;
+    if kept.is_empty() {
+        return None;
+    }
     let range = |&[start, end]: &[u64; 2]| Range { start, end };
     Some(kept.iter().map(range).collect())
 }

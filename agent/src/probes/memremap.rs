@@ -150,7 +150,7 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
         samples.push(INIT_DURATION.durations([geometry], Hist::ZERO));
     }
     for (_, pagemap) in live::read(object)? {
-        let geometry = live::geometry(&pagemap, probes.facts.layout.page_shift);
+        let geometry = live::geometry_of(live::shift(&pagemap), probes.facts.layout.page_shift);
         let [count, pages] = live.entry((geometry, types(pagemap.kind))).or_default();
         *count += 1;
         *pages += pagemap.struct_pages;

@@ -1,0 +1,243 @@
+//! Room pagemap: every live pagemap by the name of its device: what its struct pages cost, where they are, what is saved,
+//! and whether it is going. Traces nothing itself: it joins the table of room memremap with the inventory and sysfs.
+
+mod going;
+mod known;
+
+use anyhow::Result;
+
+pub use self::known::Known;
+use super::{Family, live};
+use crate::{
+    inventory::{Source, account::Account, cost::Cost},
+    load::Probes,
+    snapshot::{Kind, Metric, Sample, Value},
+};
+
+pub static FAMILY: Family = Family {
+    name: "pagemap",
+    points: &[],
+    metrics: &[
+        &INFO,
+        &STRUCT_PAGES,
+        &VMEMMAP,
+        &NODE,
+        &SAVED,
+        &DEDUPLICATED,
+        &DISAGREEMENT,
+        &UNMEASURED,
+        &GOING,
+        &AGE,
+        &INVENTORY,
+    ],
+    read,
+};
+
+static INFO: Metric = Metric {
+    name: "pagemap_info",
+    kind: Kind::Gauge,
+    help: "Always 1: what is known of a live pagemap; source says how it was found: pgmap_array or sysfs at the start, \
+           watched if it came up since. Source: dev_pagemap, sysfs by address.",
+    labels: &[
+        "device",
+        "namespace",
+        "region",
+        "node",
+        "driver",
+        "mode",
+        "type",
+        "geometry",
+        "source",
+    ],
+};
+static STRUCT_PAGES: Metric = Metric {
+    name: "pagemap_struct_pages",
+    kind: Kind::Gauge,
+    help: "Struct pages of a live pagemap: base pages in its ranges, whether deduplicated or not. Source: \
+           dev_pagemap.ranges.",
+    labels: &["device"],
+};
+static VMEMMAP: Metric = Metric {
+    name: "pagemap_vmemmap_bytes",
+    kind: Kind::Gauge,
+    help: "Memory that backs the struct pages of a pagemap, in bytes: in RAM, on the device, and the page tables that map \
+           them one by one. Source: by method; measured, the kernel's page tables; blocks, the pages that the device \
+           handed out (altmap.alloc); formula, the arithmetic of mm/sparse-vmemmap.c.",
+    labels: &["device", "backing", "method"],
+};
+static NODE: Metric = Metric {
+    name: "pagemap_vmemmap_node_bytes",
+    kind: Kind::Gauge,
+    help: "RAM that backs the struct pages of a pagemap, by NUMA node, in bytes, without page tables. Source: the \
+           kernel's page tables.",
+    labels: &["device", "node"],
+};
+static SAVED: Metric = Metric {
+    name: "pagemap_vmemmap_saved_bytes",
+    kind: Kind::Gauge,
+    help: "Bytes that struct pages and their page tables take less than with a geometry of base pages in the same \
+           place; below 0 if they take more. Source: measured where it is, else by formula.",
+    labels: &["device"],
+};
+static DEDUPLICATED: Metric = Metric {
+    name: "pagemap_deduplicated",
+    kind: Kind::Gauge,
+    help: "1 if struct pages of a pagemap share memory, else 0 with the reason. Source: measured where it is, else by \
+           formula.",
+    labels: &["device", "reason"],
+};
+static DISAGREEMENT: Metric = Metric {
+    name: "pagemap_vmemmap_disagreement_bytes",
+    kind: Kind::Gauge,
+    help: "Bytes measured less bytes by formula, page tables included: not 0 on a kernel with a layout that the formula \
+           does not know. Source: pagemap_vmemmap_bytes.",
+    labels: &["device"],
+};
+static UNMEASURED: Metric = Metric {
+    name: "pagemap_unmeasured",
+    kind: Kind::Gauge,
+    help: "1 for a pagemap whose memory could not be measured, with the reason. Source: daxscope.",
+    labels: &["device", "reason"],
+};
+static GOING: Metric = Metric {
+    name: "memunmap_in_progress",
+    kind: Kind::Gauge,
+    help: "1 while memunmap_pages takes a pagemap down: it waits for the last reference on its pages. Source: entry of \
+           memunmap_pages.",
+    labels: &["device"],
+};
+static AGE: Metric = Metric {
+    name: "memunmap_age_seconds",
+    kind: Kind::Gauge,
+    help: "For how long memunmap_pages has been taking a pagemap down, in seconds; 0 if it is not. Source: entry of \
+           memunmap_pages.",
+    labels: &["device"],
+};
+static INVENTORY: Metric = Metric {
+    name: "inventory_info",
+    kind: Kind::Gauge,
+    help: "Always 1: where pagemaps that were there before the agent were found, and why not in the kernel's own list. \
+           Source: daxscope.",
+    labels: &["source", "reason"],
+};
+
+fn read(probes: &Probes) -> Result<Vec<Sample>> {
+    let live = live::read(probes.object())?;
+    let going = going::read(probes)?;
+    let mut samples = vec![];
+    if let Some(source) = probes.known.source() {
+        let (source, reason) = match source {
+            Source::PgmapArray => ("pgmap_array", ""),
+            Source::Sysfs { reason } => ("sysfs", reason.as_str()),
+        };
+        samples.push(INVENTORY.count([source, reason], 1));
+    }
+    probes.known.accounts(probes, &live, |account, source| {
+        samples.extend(of_account(probes, account, source));
+        let start = account.pagemap.ranges[0].start;
+        let age = going.get(&start).copied();
+        let device = account.label.as_str();
+        samples.push(GOING.count([device], u64::from(age.is_some())));
+        samples.push(AGE.sample([device], Value::Real(age.unwrap_or(0.0))));
+    });
+    Ok(samples)
+}
+
+fn of_account(probes: &Probes, account: &Account, source: &str) -> Vec<Sample> {
+    let page_shift = probes.facts.layout.page_shift;
+    let Account {
+        pagemap, device, ..
+    } = account;
+    let label = account.label.as_str();
+    let text = |of: Option<&String>| of.cloned().unwrap_or_default();
+    let node = device.and_then(|device| device.node);
+    let node = node.map_or_else(String::new, |node| node.to_string());
+    let mut samples = vec![INFO.count(
+        [
+            label,
+            &text(device.and_then(|device| device.namespace.as_ref())),
+            &text(device.and_then(|device| device.region.as_ref())),
+            &node,
+            &text(device.and_then(|device| device.driver.as_ref())),
+            device.map_or("", |device| &device.mode),
+            &pagemap.kind,
+            &live::geometry_of(pagemap.shift.as_ref().ok().copied(), page_shift),
+            source,
+        ],
+        1,
+    )];
+    samples.push(STRUCT_PAGES.count([label], pagemap.struct_pages(page_shift)));
+    let mut cost = |method, cost: &Cost| {
+        for (backing, bytes) in [
+            ("ram", cost.ram),
+            ("device", cost.device),
+            ("page_tables", cost.tables),
+        ] {
+            samples.push(VMEMMAP.count([label, backing, method], bytes));
+        }
+    };
+    if let Ok(measured) = &account.measured {
+        cost("measured", measured);
+    }
+    if let Ok(formula) = &account.formula {
+        cost("formula", formula);
+    }
+    if let Some(altmap) = pagemap.altmap {
+        let bytes = altmap.alloc << page_shift;
+        samples.push(VMEMMAP.count([label, "device", "blocks"], bytes));
+    }
+    match &pagemap.backing {
+        Ok(backing) => samples.extend(
+            backing
+                .ram
+                .iter()
+                .map(|(node, bytes)| NODE.count([label, &node.to_string()], *bytes)),
+        ),
+        Err(reason) => samples.push(UNMEASURED.count([label, reason], 1)),
+    }
+    if let Ok(saved) = account.saved() {
+        samples.push(SAVED.sample([label], signed(saved)));
+    }
+    if let Some(bytes) = account.disagreement() {
+        samples.push(DISAGREEMENT.sample([label], signed(bytes)));
+    }
+    samples.push(match &account.deduplicated {
+        Ok(()) => DEDUPLICATED.count([label, ""], 1),
+        Err(why) => DEDUPLICATED.count([label, why.word], 0),
+    });
+    samples
+}
+
+/// Bytes that back the struct pages of all pagemaps of a snapshot, without page tables: measured where they are, else by
+/// formula; `None` if there is a pagemap with neither.
+#[must_use]
+pub fn backing(snapshot: &[Sample]) -> Option<u64> {
+    let of = |metric: &'static Metric| {
+        let of = move |sample: &&Sample| sample.metric == metric;
+        snapshot.iter().filter(of)
+    };
+    let by = |device: &str, method: &str| -> Option<u64> {
+        let parts = of(&VMEMMAP).filter(|sample| {
+            let labels = &sample.labels;
+            labels[0] == device && labels[1] != "page_tables" && labels[2] == method
+        });
+        let bytes = parts.filter_map(|sample| match sample.value {
+            Value::Count(bytes) => Some(bytes),
+            _ => None,
+        });
+        bytes.reduce(|sum, bytes| sum + bytes)
+    };
+    of(&STRUCT_PAGES)
+        .map(|sample| &sample.labels[0])
+        .map(|device| by(device, "measured").or_else(|| by(device, "formula")))
+        .sum()
+}
+
+/// A gauge that may be below 0.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the format has only f64: exact to 2^53"
+)]
+fn signed(bytes: i64) -> Value {
+    Value::Real(bytes as f64)
+}

@@ -1,0 +1,152 @@
+//! What is known of pagemaps beside the table of live ones: what the inventory found at the start, and their names.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use daxscope_common::memremap::Pagemap;
+
+use super::{super::live, going};
+use crate::{
+    inventory::{
+        self, Altmap, Inventory, Source,
+        account::{Account, Formula, accounts},
+        cost::Rules,
+        names::{Device, Names, SYSFS},
+    },
+    kernel::Kernel,
+    load::Probes,
+};
+
+/// For so long after a pagemap came up its device may get another name, in nanoseconds: drivers make their devices once
+/// the memory is there.
+const SETTLED: u64 = 60_000_000_000;
+
+/// Kept for as long as the agent runs.
+pub struct Known {
+    formula: Formula,
+    source: Option<Source>,
+    /// What was there at the start, by where it starts.
+    found: HashMap<u64, inventory::Pagemap>,
+    names: Mutex<HashMap<Key, Option<Device>>>,
+}
+
+/// A pagemap, told from one that was there before: where it starts, and when it came up.
+type Key = (u64, u64);
+
+impl Known {
+    /// Nothing but the formula of the kernel.
+    #[must_use]
+    pub fn new(kernel: &Kernel) -> Self {
+        Self {
+            formula: Rules::read(kernel),
+            source: None,
+            found: HashMap::new(),
+            names: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Remembers what was there at the start.
+    pub fn remember(&mut self, inventory: Inventory) {
+        self.source = Some(inventory.source);
+        let by_start = |pagemap: inventory::Pagemap| (pagemap.ranges[0].start, pagemap);
+        self.found = inventory.pagemaps.into_iter().map(by_start).collect();
+    }
+
+    /// Where that was found; `None` if nobody looked.
+    #[must_use]
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    /// Accounts for all live pagemaps; each comes with the value of the label `source`.
+    pub fn accounts(
+        &self,
+        probes: &Probes,
+        live: &[(u64, Pagemap)],
+        mut each: impl FnMut(&Account, &str),
+    ) {
+        let names = self.names(live);
+        let inventory = Inventory {
+            source: Source::PgmapArray,
+            pagemaps: live
+                .iter()
+                .map(|(start, entry)| self.describe(probes, *start, entry))
+                .collect(),
+        };
+        let before = match self.source {
+            Some(Source::Sysfs { .. }) => "sysfs",
+            _ => "pgmap_array",
+        };
+        for account in accounts(&inventory, &names, &self.formula) {
+            let start = account.pagemap.ranges[0].start;
+            let born = live.iter().find(|(found, _)| *found == start);
+            let watched = born.is_some_and(|(_, entry)| entry.born > 0);
+            each(&account, if watched { "watched" } else { before });
+        }
+    }
+
+    /// One that was there at the start is as it was found, but for what the table alone can tell.
+    fn describe(&self, probes: &Probes, start: u64, entry: &Pagemap) -> inventory::Pagemap {
+        if entry.born == 0
+            && let Some(found) = self.found.get(&start)
+        {
+            return found.clone();
+        }
+        let page_shift = probes.facts.layout.page_shift;
+        // Of one with more ranges than are kept, all struct pages as if they were of one range.
+        let ranges = live::ranges(entry).unwrap_or_else(|| {
+            let end = start + (entry.struct_pages << page_shift) - 1;
+            vec![inventory::Range { start, end }]
+        });
+        inventory::Pagemap {
+            pgmap: entry.pgmap,
+            ranges,
+            kind: probes.memory_type(entry.kind),
+            kind_value: entry.kind,
+            shift: live::shift(entry).ok_or_else(|| "its vmemmap_shift was unreadable".into()),
+            // Of its altmap only what it handed out is kept.
+            altmap: (entry.altmap != 0).then_some(Altmap {
+                base_pfn: start >> page_shift,
+                reserve: 0,
+                free: 0,
+                alloc: entry.altmap_pages,
+            }),
+            backing: Err(
+                "it came up after the agent, which reads page tables at its start only; \
+                          `daxscope list` measures it"
+                    .into(),
+            ),
+            pins: Err("it came up after the agent".into()),
+        }
+    }
+
+    /// The devices of live pagemaps. A name stays while its pagemap lives, also when sysfs has already let go of it.
+    fn names(&self, live: &[(u64, Pagemap)]) -> Names {
+        let mut known = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys: Vec<Key> = live
+            .iter()
+            .map(|(start, entry)| (*start, entry.born))
+            .collect();
+        let now = going::monotonic();
+        let unsettled = |&(start, born): &Key| {
+            !known.contains_key(&(start, born)) || (born > 0 && now < born + SETTLED)
+        };
+        if keys.iter().any(unsettled) {
+            let fresh = Names::read(Path::new(SYSFS));
+            for ((start, entry), key) in live.iter().zip(&keys) {
+                let first = live::ranges(entry).and_then(|ranges| ranges.first().copied());
+                let first = first.unwrap_or(inventory::Range {
+                    start: *start,
+                    end: *start,
+                });
+                let old = known.remove(key).flatten();
+                known.insert(*key, fresh.of(&first).cloned().or(old));
+            }
+            known.retain(|key, _| keys.contains(key));
+        }
+        Names::from(known.values().flatten().cloned().collect::<Vec<Device>>())
+    }
+}
