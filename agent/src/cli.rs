@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    check,
+    check, inventory,
     load::{self, Mechanism},
     metrics, probes, run,
 };
@@ -51,6 +51,9 @@ Exit status: 0 all required probes attach, 3 some do not, 1 nothing can work, 2 
     /// Print the list of all metrics in Markdown
     #[command(hide = true)]
     MetricsDoc,
+    /// Print what the kernel's own structures say of each pagemap (for debugging)
+    #[command(hide = true)]
+    Inventory(InventoryArgs),
 }
 
 /// What decides how probes are attached.
@@ -97,6 +100,13 @@ pub struct RunArgs {
 }
 
 #[derive(Args)]
+pub struct InventoryArgs {
+    /// Time to measure in, for all pagemaps together; ms
+    #[arg(long, default_value_t = 1000)]
+    pub budget: u64,
+}
+
+#[derive(Args)]
 pub struct CheckArgs {
     /// Print one JSON object instead of a table
     #[arg(long)]
@@ -115,6 +125,7 @@ pub fn main() -> ExitCode {
             print!("{}", metrics::markdown(probes::metrics()));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Inventory(args) => inventory::print(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("daxscope: {error:#}");

@@ -4,16 +4,29 @@
 //! Found by a walk of the kernel's own list of pagemaps, or where that cannot be read, in sysfs. Read once, at start.
 
 pub mod account;
+mod backing;
 pub mod cost;
+mod frames;
 pub mod names;
+mod pagemaps;
+mod print;
+mod reader;
+mod sample;
+mod survey;
+mod xarray;
 
 use std::collections::BTreeMap;
+
+pub(crate) use self::print::print;
+pub use self::survey::{Survey, take};
 
 /// What was found at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inventory {
     pub source: Source,
     pub pagemaps: Vec<Pagemap>,
+    /// Why an entry of the kernel's list was left out, once for each.
+    pub skipped: Vec<String>,
 }
 
 /// Where an inventory comes from.

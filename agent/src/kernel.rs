@@ -1,8 +1,12 @@
 //! Everything known about the running kernel, asked of the kernel itself. The only place that reads `/sys/kernel`
 //! and `/proc`.
 
+pub mod addresses;
 pub mod btf;
 pub mod facts;
+pub mod memory;
+pub mod nodes;
+pub mod paging;
 pub mod preemption;
 pub mod privileges;
 pub mod symbols;

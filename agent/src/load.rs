@@ -13,10 +13,10 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use daxscope_common::layout::Layout;
 
+pub(crate) use self::failure::Failure;
 pub use self::mechanism::{Choice, Mechanism};
 use self::{
     attach::End,
-    failure::Failure,
     mechanism::Order,
     symbol::{choose, parameters, required},
 };

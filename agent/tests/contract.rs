@@ -8,7 +8,7 @@ use daxscope_common::{
     geometry,
     gup::{Gup, GupErrors},
     layout::Layout,
-    lost, memremap, point,
+    lost, memremap, point, reader,
     span::{GUP_IN_FLIGHT, REGION_IN_FLIGHT, Span},
     vmemmap::{self, Populate},
 };
@@ -90,6 +90,7 @@ fn maps_have_the_shapes_of_common() {
             point::GUP_ENTRIES,
         ),
         ("GUP_UNPINNED", u32s, u64s, geometry::SLOTS),
+        ("READER_PAGE", u32s, reader::PAGE, 1),
         ("GUP_SPANS", u64s, size_of::<Span>(), GUP_IN_FLIGHT as usize),
     ];
     for (name, key, value, entries) in maps {
@@ -131,6 +132,8 @@ fn every_point_has_its_programs_and_every_program_its_point() {
         };
         expected.extend(ends.iter().map(|end| format!("{end}_{}", point.name)));
     }
+    // Attached to nothing (agent/src/inventory/reader.rs).
+    expected.insert("reader".to_owned());
     let found: BTreeSet<_> = object.programs.keys().cloned().collect();
     assert_eq!(found, expected);
     for (name, program) in &object.programs {
@@ -139,10 +142,11 @@ fn every_point_has_its_programs_and_every_program_its_point() {
             ProgramSection::FExit { .. } => "fexit",
             ProgramSection::KProbe => "kprobe",
             ProgramSection::KRetProbe => "kretprobe",
+            ProgramSection::RawTracePoint => "reader",
             _ => "something else",
         };
         assert!(
-            name.starts_with(&format!("{kind}_")),
+            name.split('_').next() == Some(kind),
             "{name} is in section {kind}"
         );
     }

@@ -12,6 +12,7 @@ pub mod layout;
 pub mod lost;
 pub mod memremap;
 pub mod point;
+pub mod reader;
 pub mod span;
 pub mod vmemmap;
 

@@ -24,6 +24,7 @@ mod layout;
 mod lost;
 mod memremap;
 mod page;
+mod reader;
 mod span;
 mod vmemmap;
 

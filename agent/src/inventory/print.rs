@@ -1,0 +1,67 @@
+//! The hidden verb `inventory`: all that was found, with how long it took.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use super::{Pagemap, Survey};
+use crate::{cli::InventoryArgs, kernel::Kernel};
+
+/// Prints an inventory, a pagemap a line; bytes and milliseconds.
+///
+/// # Errors
+/// When nothing is known of the kernel.
+pub fn print(args: &InventoryArgs) -> Result<ExitCode> {
+    let kernel = Kernel::read(None)?;
+    let start = Instant::now();
+    let mut survey = Survey::take(&kernel, Duration::from_millis(args.budget));
+    let taken = start.elapsed();
+    let inventory = survey.inventory();
+    println!("{:?}, took {:.1} ms", inventory.source, ms(taken));
+    for reason in &inventory.skipped {
+        println!("skipped: {reason}");
+    }
+    for pagemap in &inventory.pagemaps {
+        line(pagemap);
+    }
+    let before = inventory.pagemaps.len();
+    let start = Instant::now();
+    let again = survey.again().map_or(0, |live| live.len());
+    println!(
+        "again: {again} of {before}, took {:.1} ms",
+        ms(start.elapsed())
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(pagemap: &Pagemap) {
+    for range in &pagemap.ranges {
+        print!("{:#x}+{} ", range.start, range.bytes());
+    }
+    print!("{} ", pagemap.kind);
+    match &pagemap.shift {
+        Ok(shift) => print!("shift {shift} "),
+        Err(reason) => print!("shift ({reason}) "),
+    }
+    if let Some(altmap) = &pagemap.altmap {
+        print!("altmap {}+{} ", altmap.free, altmap.alloc);
+    }
+    match &pagemap.backing {
+        Ok(b) => print!(
+            "ram {:?} device {} tables {} ({} of {}) ",
+            b.ram, b.device, b.tables, b.looked, b.pieces
+        ),
+        Err(reason) => print!("backing ({reason}) "),
+    }
+    match &pagemap.pins {
+        Ok(p) => println!("pins {} ({} of {})", p.pages, p.looked, p.units),
+        Err(reason) => println!("pins ({reason})"),
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,148 @@
+//! Memory of the running kernel, by a program that copies a page on request and is attached to nothing. Dropping the
+//! [`Reader`] removes the program and its maps: after start-up nothing of the agent can read at will.
+
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _},
+    ptr::NonNull,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::Map,
+    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
+};
+use aya_obj::{
+    Object,
+    generated::bpf_map_type::{
+        BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY,
+        BPF_MAP_TYPE_PERCPU_HASH,
+    },
+};
+
+use crate::kernel::memory::{Memory, Page, Unreadable};
+use crate::{
+    kernel::privileges::Privileges,
+    load::{Failure, OBJECT},
+};
+
+const PROGRAM: &str = "reader";
+const MAP: &str = "READER_PAGE";
+
+/// A loaded reader.
+pub struct Reader {
+    object: Ebpf,
+    page: Mapping,
+}
+
+impl Reader {
+    /// Loads it, from the agent's own object, whose other programs stay out and whose other maps are made tiny.
+    ///
+    /// # Errors
+    /// When the kernel refuses, with the reason and the remedy.
+    pub fn load() -> Result<Self> {
+        ensure!(
+            !OBJECT.is_empty(),
+            "this daxscope was built without its eBPF object"
+        );
+        if let Some(missing) = Privileges::read().missing() {
+            anyhow::bail!("{missing}");
+        }
+        let others = Object::parse(OBJECT).context("cannot parse the eBPF object")?;
+        let mut loader = EbpfLoader::new();
+        for (name, map) in &others.maps {
+            if name != MAP && !name.starts_with('.') && SHRINKABLE.contains(&map.map_type()) {
+                loader.map_max_entries(name, 1);
+            }
+        }
+        let refused = |error: &(dyn std::error::Error + 'static)| {
+            anyhow::anyhow!("the reader cannot be loaded: {}", Failure::of(error))
+        };
+        let mut object = loader.load(OBJECT).map_err(|error| refused(&error))?;
+        let program = object.program_mut(PROGRAM).context("no program `reader`")?;
+        let program: &mut RawTracePoint = program.try_into()?;
+        program.load().map_err(|error| refused(&error))?;
+        let Some(Map::Array(map)) = object.map(MAP) else {
+            anyhow::bail!("no map {MAP}");
+        };
+        let page = Mapping::of(map.fd().as_fd()).context("cannot map the page of the reader")?;
+        Ok(Self { object, page })
+    }
+}
+
+const SHRINKABLE: [u32; 5] = [
+    BPF_MAP_TYPE_ARRAY as u32,
+    BPF_MAP_TYPE_HASH as u32,
+    BPF_MAP_TYPE_LRU_HASH as u32,
+    BPF_MAP_TYPE_PERCPU_ARRAY as u32,
+    BPF_MAP_TYPE_PERCPU_HASH as u32,
+];
+
+impl Memory for Reader {
+    fn page(&mut self, address: u64) -> Result<&Page, Unreadable> {
+        let mut options = RawTracePointRunOptions::new();
+        options.args[0] = address;
+        let refused = |error: &(dyn std::error::Error + 'static)| Unreadable {
+            errno: errno(error).unwrap_or(libc::EIO),
+        };
+        let program: Result<&RawTracePoint, _> = self
+            .object
+            .program(PROGRAM)
+            .ok_or(Unreadable { errno: libc::EIO })?
+            .try_into();
+        let program = program.map_err(|error| refused(&error))?;
+        let result = program.test_run(options).map_err(|error| refused(&error))?;
+        match result.return_value.cast_signed() {
+            0 => Ok(self.page.get()),
+            error => Err(Unreadable {
+                errno: error.wrapping_neg(),
+            }),
+        }
+    }
+}
+
+fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return io.raw_os_error();
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The value of the map, in our address space.
+struct Mapping(NonNull<Page>);
+
+impl Mapping {
+    fn of(map: std::os::fd::BorrowedFd) -> Result<Self> {
+        // SAFETY: a new mapping at a place of the kernel's choice, as long as the map's only value.
+        let address = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size_of::<Page>(),
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        ensure!(address != libc::MAP_FAILED, std::io::Error::last_os_error());
+        Ok(Self(
+            NonNull::new(address.cast()).context("mapped at address 0")?,
+        ))
+    }
+
+    fn get(&self) -> &Page {
+        // SAFETY: mapped as long as we live, and only written by a run of the reader, which needs it exclusively.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by us with this length, and no reference outlives us.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<Page>()) };
+    }
+}
