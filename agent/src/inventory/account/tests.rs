@@ -60,6 +60,7 @@ fn the_nameless_are_numbered_by_type_and_address() {
     let inventory = Inventory {
         source: Source::PgmapArray,
         pagemaps: vec![private(9), pagemap(7), private(2)],
+        skipped: vec![],
     };
     let names = Names::default();
     let accounts = accounts(&inventory, &names, &RULES);

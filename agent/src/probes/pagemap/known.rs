@@ -75,6 +75,7 @@ impl Known {
                 .iter()
                 .map(|(start, entry)| self.describe(probes, *start, entry))
                 .collect(),
+            skipped: vec![],
         };
         let before = match self.source {
             Some(Source::Sysfs { .. }) => "sysfs",
