@@ -9,6 +9,7 @@ use crate::{
     cli::{CheckArgs, DEGRADED, FAILED},
     kernel::{Kernel, privileges::Privileges},
     load::{self, Mechanism, Probes, Verdict},
+    text::{self, Flush},
 };
 
 /// The verdicts on all points, taken together.
@@ -156,7 +157,7 @@ impl fmt::Display for Report {
                     .as_deref()
                     .unwrap_or("can be told");
                 writeln!(f, "geometry    {geometry}\n")?;
-                table(f, &probes.verdicts)?;
+                f.write_str(&table(&probes.verdicts))?;
             }
         }
         let verdicts = Verdicts(self.verdicts());
@@ -172,41 +173,24 @@ impl fmt::Display for Report {
     }
 }
 
-fn table(f: &mut fmt::Formatter, verdicts: &[Verdict]) -> fmt::Result {
-    let head = ["FAMILY", "PROBE", "ON", "BY", "VERDICT"].map(str::to_owned);
-    let rows = verdicts.iter().map(|verdict| {
-        let by = verdict.mechanism.map_or("-", Mechanism::name);
-        let word = match (verdict.mechanism, verdict.required) {
-            (Some(_), _) => "attached",
-            (None, true) => "MISSING",
-            (None, false) => "absent",
-        };
-        let why = match verdict.reason.as_str() {
-            "" => String::new(),
-            reason => format!(" ({reason})"),
-        };
-        let on = if verdict.mechanism.is_some() {
-            verdict.symbol
-        } else {
-            "-"
-        };
-        [
-            verdict.family,
-            verdict.point,
-            on,
-            by,
-            &format!("{word}{why}"),
-        ]
-        .map(str::to_owned)
-    });
-    let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; 4] = std::array::from_fn(width);
-    for row in &rows {
-        for (cell, width) in row.iter().zip(widths) {
-            write!(f, "{cell:width$}  ")?;
-        }
-        writeln!(f, "{}", row[4])?;
-    }
-    Ok(())
+fn table(verdicts: &[Verdict]) -> String {
+    let columns = ["FAMILY", "PROBE", "ON", "BY", "VERDICT"].map(|title| (title, Flush::Left));
+    let rows: Vec<_> = verdicts
+        .iter()
+        .map(|verdict| {
+            let by = verdict.mechanism.map_or("-", Mechanism::name);
+            let word = match (verdict.mechanism, verdict.required) {
+                (Some(_), _) => "attached",
+                (None, true) => "MISSING",
+                (None, false) => "absent",
+            };
+            let why = match verdict.reason.as_str() {
+                "" => word.to_owned(),
+                reason => format!("{word} ({reason})"),
+            };
+            let on = verdict.mechanism.map_or("-", |_| verdict.symbol);
+            [verdict.family, verdict.point, on, by, &why].map(str::to_owned)
+        })
+        .collect();
+    text::table(columns, &rows)
 }

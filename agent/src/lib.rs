@@ -7,12 +7,14 @@ pub mod cli;
 pub mod errno;
 pub mod inventory;
 pub mod kernel;
+pub mod list;
 pub mod load;
 pub mod metrics;
 pub mod probes;
 pub mod run;
 pub mod serve;
 pub mod snapshot;
+pub mod text;
 
 /// Version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

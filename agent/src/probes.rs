@@ -8,7 +8,7 @@ pub mod memremap;
 pub mod pagemap;
 pub mod vmemmap;
 
-mod geometry;
+pub(crate) mod geometry;
 pub mod live;
 mod maps;
 pub mod sweep;

@@ -18,7 +18,12 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn help_shows_examples_and_exit_codes() {
-    for verb in [&["--help"][..], &["run", "--help"], &["check", "--help"]] {
+    for verb in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["check", "--help"],
+        &["list", "--help"],
+    ] {
         let output = daxscope(verb);
         let help = text(&output.stdout);
         assert!(output.status.success(), "{verb:?}");
@@ -52,7 +57,7 @@ fn bad_usage_is_2_and_names_what_is_bad() {
 
 #[test]
 fn a_given_btf_that_is_none_is_1_and_named() {
-    for verb in ["run", "check"] {
+    for verb in ["run", "check", "list"] {
         let output = daxscope(&[verb, "--btf", "/dev/null"]);
         assert_eq!(output.status.code(), Some(1), "{verb}");
         let error = text(&output.stderr);

@@ -86,14 +86,19 @@ impl Rules {
             let size = format!("{struct_page} bytes; the formula is for powers of two from 64");
             return Err(Why::new("struct page size", size));
         }
-        // The pagemap came to it as a parameter together with the deduplication: commit 4917f55b4ef9.
-        let populate = btf.function("__populate_section_memmap").ok_or_else(|| {
-            unknown("BTF has no __populate_section_memmap, by which to tell deduplication")
-        })?;
+        let geometries = btf.offset("dev_pagemap", "vmemmap_shift").is_some();
+        let mut deduplicates = false;
+        if geometries {
+            // The pagemap came to it as a parameter together with the deduplication: commit 4917f55b4ef9.
+            let populate = btf.function("__populate_section_memmap").ok_or_else(|| {
+                unknown("BTF has no __populate_section_memmap, by which to tell deduplication")
+            })?;
+            deduplicates = populate.parameters.iter().any(|name| name == "pgmap");
+        }
         Ok(Self {
             struct_page: struct_page.into(),
-            geometries: btf.offset("dev_pagemap", "vmemmap_shift").is_some(),
-            deduplicates: populate.parameters.iter().any(|name| name == "pgmap"),
+            geometries,
+            deduplicates,
         })
     }
 

@@ -74,6 +74,13 @@ impl From<Vec<Device>> for Names {
 }
 
 impl Names {
+    /// These devices, sorted by name.
+    #[must_use]
+    pub fn new(mut devices: Vec<Device>) -> Self {
+        devices.sort_by(|a, b| a.device.cmp(&b.device));
+        Self { devices }
+    }
+
     /// Reads the tree at `root`, [`SYSFS`] but in tests. What is not there is left out.
     #[must_use]
     pub fn read(root: &Path) -> Self {
@@ -91,8 +98,7 @@ impl Names {
             name(folder).starts_with("namespace") && !matches!(number(folder, "size"), Ok(0))
         });
         devices.extend(namespaces.map(|folder| namespace(folder, &of_namespaces)));
-        devices.sort_by(|a, b| a.device.cmp(&b.device));
-        Self { devices }
+        Self::new(devices)
     }
 
     /// All of them, by name.

@@ -1,0 +1,102 @@
+//! Tables and sizes for people.
+
+use std::fmt::Write as _;
+
+/// On which side the cells of a column are flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    Left,
+    Right,
+}
+
+/// A column: its title, and where its cells stand.
+pub type Column = (&'static str, Flush);
+
+/// Rows below titles, columns as wide as they must be and two blanks apart. No line ends in blanks.
+#[must_use]
+pub fn table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) -> String {
+    let titles = columns.map(|(title, _)| title.to_owned());
+    let all = || std::iter::once(&titles).chain(rows);
+    let width = |n: usize| all().map(|row| row[n].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in all() {
+        let mut line = String::new();
+        for ((cell, width), (_, flush)) in row.iter().zip(widths).zip(columns) {
+            // Writing to a String cannot fail.
+            let _ = match flush {
+                Flush::Left => write!(line, "{cell:width$}  "),
+                Flush::Right => write!(line, "{cell:>width$}  "),
+            };
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// `4.0 GiB`, `120.0 KiB`, `12 B`: to a tenth, rounded half up.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let (mut unit, mut scale) = (0, 1_u128);
+    let tenths = |scale| (u128::from(bytes) * 10 + scale / 2) / scale;
+    // In tenths, so that what rounds up to 1024 of a unit is one of the next.
+    while tenths(scale) >= 10240 && unit < 6 {
+        (unit, scale) = (unit + 1, scale << 10);
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ => format!(
+            "{}.{} {}",
+            tenths(scale) / 10,
+            tenths(scale) % 10,
+            UNITS[unit]
+        ),
+    }
+}
+
+/// As [`bytes`], with a minus below 0.
+#[must_use]
+pub fn signed_bytes(signed: i64) -> String {
+    let minus = if signed < 0 { "-" } else { "" };
+    format!("{minus}{}", bytes(signed.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_round_to_a_tenth_of_the_right_unit() {
+        let sizes = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (120 << 10, "120.0 KiB"),
+            (1587, "1.5 KiB"),
+            (1588, "1.6 KiB"),
+            ((1 << 20) - 1, "1.0 MiB"),
+            (4 << 30, "4.0 GiB"),
+            (1 << 40, "1.0 TiB"),
+            (u64::MAX, "16.0 EiB"),
+        ];
+        for (size, text) in sizes {
+            assert_eq!(bytes(size), text);
+        }
+        assert_eq!(signed_bytes(-(3 << 20)), "-3.0 MiB");
+        assert_eq!(signed_bytes(i64::MIN), "-8.0 EiB");
+    }
+
+    #[test]
+    fn columns_are_flush_and_lines_end_where_their_text_does() {
+        let rows = [["a", "1", "x"], ["long", "1000", ""]].map(|row| row.map(str::to_owned));
+        let columns = [
+            ("NAME", Flush::Left),
+            ("N", Flush::Right),
+            ("WHY", Flush::Left),
+        ];
+        let expected = "NAME     N  WHY\na        1  x\nlong  1000\n";
+        assert_eq!(table(columns, &rows), expected);
+    }
+}
