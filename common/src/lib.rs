@@ -14,6 +14,7 @@ pub mod memremap;
 pub mod point;
 pub mod reader;
 pub mod span;
+pub mod tables;
 pub mod vmemmap;
 
 /// One more than the highest errno that a kernel function returns to user space

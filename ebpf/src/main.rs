@@ -26,6 +26,7 @@ mod memremap;
 mod page;
 mod reader;
 mod span;
+mod tables;
 mod vmemmap;
 
 #[unsafe(no_mangle)]

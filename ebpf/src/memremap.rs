@@ -29,7 +29,7 @@ use crate::{
 
 /// What is live, by the physical address where it starts.
 #[map]
-static MEMREMAP_PAGEMAPS: HashMap<u64, Pagemap> = HashMap::with_max_entries(PAGEMAPS, 0);
+pub static MEMREMAP_PAGEMAPS: HashMap<u64, Pagemap> = HashMap::with_max_entries(PAGEMAPS, 0);
 #[map]
 static MEMREMAP: PerCpuArray<Memremap> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
 #[map]
