@@ -7,7 +7,7 @@ mod mechanism;
 mod missed;
 mod symbol;
 
-use std::os::fd::AsFd as _;
+use std::{os::fd::AsFd as _, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
@@ -21,8 +21,9 @@ use self::{
     symbol::{choose, parameters, required},
 };
 use crate::{
+    inventory::Survey,
     kernel::{Kernel, facts::Facts, privileges::Privileges},
-    probes::{self, Need, kernel_count::Baseline, pagemap::Known, sweep::InFlight},
+    probes::{self, Need, kernel_count::Baseline, live, pagemap::Known, sweep::InFlight},
 };
 
 /// The kernel side, built by `build.rs`; empty in a debug build on a machine without the tools for it.
@@ -125,7 +126,7 @@ pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
     Ok(Probes {
         kprobes,
         known: Known::new(kernel),
-        baseline: Baseline::now(),
+        baseline: Baseline::default(),
         in_flight: InFlight::take(&mut object)?,
         object,
         facts,
@@ -133,7 +134,33 @@ pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
     })
 }
 
+/// How long taking the inventory may measure, for all pagemaps together. A TiB of 2M geometry has 8192 page tables, each
+/// read in microseconds.
+const SURVEY: Duration = Duration::from_secs(1);
+/// Readings of the kernel's list after which the table is taken to agree with it, whatever still changes.
+const ROUNDS: usize = 8;
+
 impl Probes {
+    /// Notes the pagemaps that were there before the probes, and when counting began. To be called once, right after
+    /// loading: the probes are attached first, so that nothing comes or goes unseen in between.
+    ///
+    /// # Errors
+    /// When the table of live pagemaps cannot be written.
+    pub fn adopt(&mut self, kernel: &Kernel) -> Result<()> {
+        let page_shift = self.facts.layout.page_shift;
+        let mut survey = Survey::take(kernel, SURVEY);
+        live::agree(&mut self.object, &survey.inventory().pagemaps, page_shift)?;
+        for _ in 0..ROUNDS {
+            let Some(there) = survey.again() else { break };
+            if !live::agree(&mut self.object, &there, page_shift)? {
+                break;
+            }
+        }
+        self.known.remember(survey.into_inventory());
+        self.baseline = Baseline::of(self);
+        Ok(())
+    }
+
     /// The object whose maps are to be read.
     pub(crate) fn object(&self) -> &Ebpf {
         &self.object

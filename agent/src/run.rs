@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     check::Verdicts,
     cli::RunArgs,
+    inventory::Source,
     kernel::Kernel,
     load::{self, Probes},
     probes::health,
@@ -40,8 +41,10 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
     })?;
     let kernel = Kernel::read(args.probes.btf.as_deref())?;
     let mut probes = load::load(&kernel, args.probes.choice(), args.bpf_log)?;
-    drop(kernel);
     report(&probes)?;
+    probes.adopt(&kernel)?;
+    drop(kernel);
+    inventory(&probes);
     if args.bpf_log {
         // SAFETY: the logger owns its file descriptor, and keeps it open as long as it lives.
         let mut logger = unsafe { AsyncFd::register(probes.logger()?) }?;
@@ -68,6 +71,18 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
     }
     log::info!("stopped, probes detached");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Logs what could not be found out of pagemaps that were there before.
+fn inventory(probes: &Probes) {
+    if let Some(Source::Sysfs { reason }) = probes.known.source() {
+        log::warn!(
+            "pagemaps that were there before are read from sysfs, not from the kernel: {reason}"
+        );
+    }
+    for reason in probes.known.skipped() {
+        log::warn!("a pagemap is left out: {reason}");
+    }
 }
 
 /// Logs what is missing; an error if that is everything.

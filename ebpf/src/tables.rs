@@ -57,7 +57,10 @@ fn tables(ctx: *mut c_void) -> i32 {
         return -EINVAL;
     };
     let frame = address >> (layout!(page_shift) & 63);
-    follow(piece, paging!(vmemmap) + frame * u64::from(layout!(page_size)))
+    follow(
+        piece,
+        paging!(vmemmap) + frame * u64::from(layout!(page_size)),
+    )
 }
 
 /// Whether a live pagemap has an address.

@@ -80,6 +80,12 @@ impl Survey {
         &self.inventory
     }
 
+    /// What was found, to be kept. The reader is gone from the kernel.
+    #[must_use]
+    pub fn into_inventory(self) -> Inventory {
+        self.inventory
+    }
+
     /// The pagemaps in the kernel's list now, not measured; `None` where it cannot be told.
     pub fn again(&mut self) -> Option<Vec<Pagemap>> {
         let (reader, walker) = self.list.as_mut()?;

@@ -2,6 +2,7 @@
 
 use daxscope_common::point;
 
+use super::pagemap;
 use crate::{
     kernel::vmstat::{self, ACQUIRED, COUNTERS, MEMMAP, RELEASED, Values},
     load::Probes,
@@ -28,63 +29,70 @@ static DIFFERENCE: Metric = Metric {
     labels: &["counter"],
 };
 
-/// The kernel's counters when the probes had been attached.
-pub struct Baseline(Values);
+/// Both accounts when counting began.
+#[derive(Default)]
+pub struct Baseline {
+    kernel: Values,
+    ours: [u64; COUNTERS.len()],
+}
 
 impl Baseline {
     #[must_use]
-    pub fn now() -> Self {
-        Self(vmstat::read())
+    pub fn of(probes: &Probes) -> Self {
+        let samples = (super::gup::FAMILY.read)(probes).unwrap_or_default();
+        Self {
+            kernel: vmstat::read(),
+            ours: COUNTERS.map(|counter| pins(counter, &samples)),
+        }
     }
 }
 
 /// Compares with what the other rooms have read for the same snapshot.
 #[must_use]
 pub fn read(probes: &Probes, snapshot: &[Sample]) -> Vec<Sample> {
-    let now = vmstat::read();
+    let Baseline { kernel, ours } = &probes.baseline;
     let mut samples = vec![];
-    for ((counter, now), start) in COUNTERS.into_iter().zip(now).zip(probes.baseline.0) {
+    let each = COUNTERS.into_iter().zip(vmstat::read());
+    for ((counter, now), (kernel, ours)) in each.zip(kernel.iter().zip(ours)) {
         let Some(now) = now else { continue };
         samples.push(COUNT.count([counter], now));
-        let kernel = match (counter, start) {
-            (MEMMAP, _) => i128::from(now),
-            (_, Some(start)) => i128::from(now) - i128::from(start),
+        let (theirs, ours) = match (counter, kernel) {
+            (MEMMAP, _) => match pagemap::backing(snapshot) {
+                Some(bytes) => (now, bytes >> probes.facts.layout.page_shift),
+                None => continue,
+            },
+            (_, Some(start)) if counts_pins(probes) => (
+                now.wrapping_sub(*start),
+                pins(counter, snapshot).wrapping_sub(*ours),
+            ),
             _ => continue,
         };
-        if let Some(ours) = ours(probes, counter, snapshot) {
-            let difference = Value::Real(real(kernel - i128::from(ours)));
-            samples.push(DIFFERENCE.sample([counter], difference));
-        }
+        let difference = Value::Real(real(i128::from(theirs) - i128::from(ours)));
+        samples.push(DIFFERENCE.sample([counter], difference));
     }
     samples
 }
 
-/// Our figure for a counter, in pages; `None` where there is none.
-fn ours(probes: &Probes, counter: &str, snapshot: &[Sample]) -> Option<u64> {
-    let sum = |name: &str, of: &dyn Fn(&[String]) -> bool| -> u64 {
-        let of = snapshot
-            .iter()
-            .filter(|sample| sample.metric.name == name && of(&sample.labels));
-        of.filter_map(|sample| match sample.value {
+/// Whether the ways in and out that matter most are watched: without them there is nothing to compare.
+fn counts_pins(probes: &Probes) -> bool {
+    let both = [point::PIN_USER_PAGES_FAST, point::UNPIN_USER_PAGES];
+    both.iter().all(|point| probes.attached(*point).is_some())
+}
+
+/// Our figure for a counter of pins, in pages.
+fn pins(counter: &str, snapshot: &[Sample]) -> u64 {
+    let of = |sample: &&Sample| match counter {
+        ACQUIRED => sample.metric.name == "gup_pages_total" && sample.labels[0] == "pin",
+        RELEASED => sample.metric.name == "unpinned_pages_total",
+        _ => false,
+    };
+    let counts = snapshot.iter().filter(of);
+    counts
+        .filter_map(|sample| match sample.value {
             Value::Count(count) => Some(count),
             _ => None,
         })
         .sum()
-    };
-    match counter {
-        MEMMAP => {
-            super::pagemap::backing(snapshot).map(|bytes| bytes >> probes.facts.layout.page_shift)
-        }
-        ACQUIRED => {
-            probes.attached(point::PIN_USER_PAGES_FAST)?;
-            Some(sum("gup_pages_total", &|labels| labels[0] == "pin"))
-        }
-        RELEASED => {
-            probes.attached(point::UNPIN_USER_PAGES)?;
-            Some(sum("unpinned_pages_total", &|_| true))
-        }
-        _ => None,
-    }
 }
 
 #[expect(

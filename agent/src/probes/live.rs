@@ -25,41 +25,31 @@ pub fn read(object: &Ebpf) -> Result<Vec<(u64, Pagemap)>> {
     Ok(found)
 }
 
-/// Puts pagemaps into the table that were there before its programs were. One that is there already came up under
-/// watch, and stays as it is. Returns where those start that were put in.
+/// Makes the table agree with what is there: notes pagemaps that were there before the table's programs were, and forgets
+/// noted ones that have gone meanwhile. What came up under watch stays as it is. Returns whether anything had to be done.
 ///
 /// # Errors
 /// When the table cannot be written, or is full.
-pub fn insert(
-    object: &mut Ebpf,
-    found: &[inventory::Pagemap],
-    page_shift: u32,
-) -> Result<Vec<u64>> {
+pub fn agree(object: &mut Ebpf, there: &[inventory::Pagemap], page_shift: u32) -> Result<bool> {
     let mut table = table(object)?;
-    let mut put = vec![];
-    for pagemap in found {
+    let mut changed = false;
+    for pagemap in there {
         let start = pagemap.ranges[0].start;
-        let entry = entry(pagemap, page_shift);
-        match table.insert(start, entry, NOT_YET_THERE) {
-            Ok(()) => put.push(start),
+        match table.insert(start, entry(pagemap, page_shift), NOT_YET_THERE) {
+            Ok(()) => changed = true,
             Err(_) if table.get(&start, 0).is_ok() => {}
             Err(error) => return Err(error).context("cannot note a pagemap that is there"),
         }
     }
-    Ok(put)
-}
-
-/// Takes pagemaps out again that turned out to be gone.
-///
-/// # Errors
-/// When the table cannot be written.
-pub fn remove(object: &mut Ebpf, starts: impl Iterator<Item = u64>) -> Result<()> {
-    let mut table = table(object)?;
-    for start in starts {
-        // Fails when its own probe was faster.
-        let _ = table.remove(&start);
+    let noted: Vec<u64> = table.keys().take(PAGEMAPS as usize).flatten().collect();
+    for start in noted {
+        let was_noted = table.get(&start, 0).is_ok_and(|entry| entry.born == 0);
+        if was_noted && there.iter().all(|pagemap| pagemap.ranges[0].start != start) {
+            // Fails when its own probe was faster.
+            changed |= table.remove(&start).is_ok();
+        }
     }
-    Ok(())
+    Ok(changed)
 }
 
 fn table(object: &mut Ebpf) -> Result<HashMap<&mut MapData, u64, Pagemap>> {

@@ -28,6 +28,7 @@ const SETTLED: u64 = 60_000_000_000;
 pub struct Known {
     formula: Formula,
     source: Option<Source>,
+    skipped: Vec<String>,
     /// What was there at the start, by where it starts.
     found: HashMap<u64, inventory::Pagemap>,
     names: Mutex<HashMap<Key, Option<Device>>>,
@@ -43,6 +44,7 @@ impl Known {
         Self {
             formula: Rules::read(kernel),
             source: None,
+            skipped: vec![],
             found: HashMap::new(),
             names: Mutex::new(HashMap::new()),
         }
@@ -51,6 +53,7 @@ impl Known {
     /// Remembers what was there at the start.
     pub fn remember(&mut self, inventory: Inventory) {
         self.source = Some(inventory.source);
+        self.skipped = inventory.skipped;
         let by_start = |pagemap: inventory::Pagemap| (pagemap.ranges[0].start, pagemap);
         self.found = inventory.pagemaps.into_iter().map(by_start).collect();
     }
@@ -59,6 +62,12 @@ impl Known {
     #[must_use]
     pub fn source(&self) -> Option<&Source> {
         self.source.as_ref()
+    }
+
+    /// Why an entry of the kernel's list was left out, once for each.
+    #[must_use]
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
     }
 
     /// Accounts for all live pagemaps; each comes with the value of the label `source`.
