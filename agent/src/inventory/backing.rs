@@ -1,10 +1,11 @@
 //! Which memory really backs the struct pages of a pagemap, by the kernel's page tables: a page frame that stands
 //! behind several pieces of the memory map, as deduplicated tail pages do, counts once.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
     Backing, Pagemap,
+    memmap::{MemoryMap, Span},
     sample::{SEED, Seen, order},
 };
 use crate::kernel::{
@@ -16,49 +17,27 @@ use crate::kernel::{
 
 /// What is needed to measure pagemaps.
 pub struct Surveyor {
+    map: MemoryMap,
     tables: PageTables,
     nodes: Nodes,
-    /// `sizeof(struct page)`.
-    page_size: u64,
-    page_shift: u32,
     /// `struct page.flags`, and where in it the node stands: its highest bits.
     flags: u64,
     node_shift: Option<u32>,
 }
 
-/// Addresses of struct pages that are looked at together or not at all: a whole compound page, or one piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    from: u64,
-    to: u64,
-}
-
 impl Surveyor {
-    /// # Errors
-    /// When the size of a struct page is not known.
-    pub fn of(facts: &Facts, tables: PageTables, nodes: Nodes) -> Result<Self> {
+    #[must_use]
+    pub fn of(facts: &Facts, map: MemoryMap, tables: PageTables, nodes: Nodes) -> Self {
         let layout = &facts.layout;
-        ensure!(layout.page_size > 0, "BTF has no struct page");
-        let unknown = facts.geometry_unknown.is_some();
-        Ok(Self {
+        let known = facts.geometry_unknown.is_none();
+        Self {
+            map,
             tables,
             nodes,
-            page_size: layout.page_size.into(),
-            page_shift: layout.page_shift,
             flags: layout.page_flags.into(),
             // From the top: node, zone (include/linux/page-flags-layout.h).
-            node_shift: (!unknown).then(|| layout.zone_shift + layout.zone_mask.count_ones()),
-        })
-    }
-
-    /// Address of the struct page of a frame.
-    ///
-    /// # Errors
-    /// When there is no such frame.
-    pub fn page(&self, frame: u64) -> Result<u64> {
-        let offset = frame.checked_mul(self.page_size);
-        let address = offset.and_then(|offset| self.tables.vmemmap().checked_add(offset));
-        address.context("a page frame is beyond the memory map")
+            node_shift: known.then(|| layout.zone_shift + layout.zone_mask.count_ones()),
+        }
     }
 
     /// Looks at all pieces of a pagemap's memory map, or when there is no `more` time at those of a sample.
@@ -71,9 +50,10 @@ impl Surveyor {
         pagemap: &Pagemap,
         mut more: impl FnMut() -> bool,
     ) -> Result<Backing> {
-        let spans = self.spans(pagemap)?;
+        let spans = self.map.spans(pagemap)?;
         let shift = *pagemap.shift.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
-        let compound = self.page_size.checked_shl(shift).unwrap_or(u64::MAX);
+        // What is looked at together or not at all: whole compound pages, and whole pieces.
+        let compound = self.map.page_size.checked_shl(shift).unwrap_or(u64::MAX);
         let part = compound.clamp(self.piece(), 1 << 40).next_power_of_two();
         let parts: u64 = spans.iter().map(|span| span.count(part)).sum();
         let mut seen = Seen::default();
@@ -101,14 +81,14 @@ impl Surveyor {
         };
         let sampled = (looked, parts);
         for (home, frames) in seen.estimate(sampled, |frame| self.home(memory, pagemap, frame))? {
-            let bytes = frames << self.page_shift;
+            let bytes = frames << self.map.page_shift;
             match home {
                 Some(node) => drop(backing.ram.insert(node, bytes)),
                 None => backing.device = bytes,
             }
         }
         let count = tables.estimate(sampled, |_| anyhow::Ok(()))?;
-        backing.tables = count.values().sum::<u64>() << self.page_shift;
+        backing.tables = count.values().sum::<u64>() << self.map.page_shift;
         Ok(backing)
     }
 
@@ -122,7 +102,7 @@ impl Surveyor {
         let mut all = [None; paging::PAGES];
         let table = self.tables.piece(memory, part.from, &mut all)?;
         let entry = |address: u64| {
-            let inside = (address & (self.piece() - 1)) >> self.page_shift;
+            let inside = (address & (self.piece() - 1)) >> self.map.page_shift;
             usize::try_from(inside).unwrap_or_default()
         };
         for frame in &all[entry(part.from)..=entry(part.to - 1)] {
@@ -138,7 +118,7 @@ impl Surveyor {
 
     /// The node of a frame; `None` if it belongs to the device.
     fn home(&self, memory: &mut impl Memory, pagemap: &Pagemap, frame: u64) -> Result<Option<u32>> {
-        let address = frame << self.page_shift;
+        let address = frame << self.map.page_shift;
         let own = |range: &super::Range| (range.start..=range.end).contains(&address);
         if pagemap.ranges.iter().any(own) {
             return Ok(None);
@@ -146,7 +126,7 @@ impl Surveyor {
         match (self.nodes.of_frame(frame), self.node_shift) {
             (Home::Node(node), _) => Ok(Some(node)),
             (_, Some(shift)) => {
-                let flags = memory.u64(self.page(frame)?.wrapping_add(self.flags))?;
+                let flags = memory.u64(self.map.page(frame)?.wrapping_add(self.flags))?;
                 let node = flags.checked_shr(shift).unwrap_or_default();
                 Ok(Some(u32::try_from(node)?))
             }
@@ -156,33 +136,7 @@ impl Surveyor {
 
     /// Bytes of a piece of the memory map.
     fn piece(&self) -> u64 {
-        (paging::PAGES as u64) << self.page_shift
-    }
-
-    /// The struct pages of each range.
-    fn spans(&self, pagemap: &Pagemap) -> Result<Vec<Span>> {
-        let span = |range: &super::Range| {
-            Ok(Span {
-                from: self.page(range.start >> self.page_shift)?,
-                to: self.page((range.end >> self.page_shift) + 1)?,
-            })
-        };
-        pagemap.ranges.iter().map(span).collect()
-    }
-}
-
-impl Span {
-    /// How many parts of a size, which is a power of two and to which they are aligned, it touches.
-    fn count(self, size: u64) -> u64 {
-        (self.to - 1) / size - self.from / size + 1
-    }
-
-    /// What lies in one of them.
-    fn nth(self, size: u64, n: u64) -> Option<Self> {
-        let start = (self.from / size).checked_add(n)?.checked_mul(size)?;
-        let from = self.from.max(start);
-        let to = self.to.min(start.saturating_add(size));
-        (from < to).then_some(Self { from, to })
+        (paging::PAGES as u64) << self.map.page_shift
     }
 }
 

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use daxscope_common::{layout::ABSENT, memremap::RANGES};
 
 use super::{Altmap, Pagemap, Range, xarray};
-use crate::kernel::{Kernel, addresses::Addresses, facts::Facts, memory::Memory};
+use crate::kernel::{addresses::Addresses, btf::Btf, facts::Facts, memory::Memory};
 
 /// The variable that holds the list.
 pub const VARIABLE: &str = "pgmap_array";
@@ -54,12 +54,7 @@ struct Offsets {
 impl Walker {
     /// # Errors
     /// When the kernel does not say where the list is, or how it is built.
-    pub fn of(kernel: &Kernel, addresses: &Addresses) -> Result<Self> {
-        let btf = kernel
-            .btf
-            .as_ref()
-            .map_err(|error| anyhow::anyhow!("{error:#}"))?;
-        let facts = Facts::read(Ok(btf));
+    pub fn of(btf: &Btf, facts: &Facts, addresses: &Addresses) -> Result<Self> {
         let offset = |of: &str, member: &str| {
             btf.offset(of, member)
                 .with_context(|| format!("BTF has no {of}.{member}"))
@@ -84,7 +79,7 @@ impl Walker {
                 ],
             },
             page_shift: facts.layout.page_shift,
-            types: facts.memory_types,
+            types: facts.memory_types.clone(),
         })
     }
 

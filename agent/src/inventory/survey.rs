@@ -4,23 +4,25 @@
 //! let mut survey = Survey::take(&kernel, budget);     // after the probes are attached
 //! ... insert survey.inventory().pagemaps into the live table ...
 //! let live = survey.again();                          // drop from the table what is not in it any more
-//! drop(survey);                                       // the reader is gone from the kernel
+//! let inventory = survey.into_inventory();            // the reader is gone from the kernel
 //! ```
 //!
 //! [`take`] is for those who need it once.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{
     Inventory, Pagemap, Source,
     backing::Surveyor,
+    memmap::MemoryMap,
     pagemaps::{self, Walker},
+    pins::Counts,
     reader::Reader,
 };
 use crate::kernel::{
-    Kernel, addresses::Addresses, facts::Facts, memory::Memory, nodes::Nodes, paging,
+    Kernel, addresses::Addresses, btf::Btf, facts::Facts, memory::Memory, nodes::Nodes, paging,
     paging::PageTables,
 };
 
@@ -59,17 +61,21 @@ impl Survey {
     fn by_list(kernel: &Kernel, budget: Duration) -> Result<Self> {
         let variables = [&[pagemaps::VARIABLE], paging::VARIABLES].concat();
         let addresses = Addresses::read(&variables)?;
-        let walker = Walker::of(kernel, &addresses)?;
+        let btf = kernel.btf.as_ref();
+        let btf = btf.map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let facts = Facts::read(Ok(btf));
+        let walker = Walker::of(btf, &facts, &addresses)?;
         let mut reader = Reader::load()?;
         let found = walker.pagemaps(&mut reader)?;
-        let mut pagemaps = found.pagemaps;
-        measure(kernel, &addresses, &mut reader, &mut pagemaps, budget);
+        let mut inventory = Inventory {
+            source: Source::PgmapArray,
+            pagemaps: found.pagemaps,
+            skipped: found.skipped,
+        };
+        let looks = Looks::of(btf, &facts, &addresses, &mut reader);
+        looks.at(&mut reader, &mut inventory.pagemaps, budget);
         Ok(Self {
-            inventory: Inventory {
-                source: Source::PgmapArray,
-                pagemaps,
-                skipped: found.skipped,
-            },
+            inventory,
             list: Some((reader, walker)),
         })
     }
@@ -93,32 +99,59 @@ impl Survey {
     }
 }
 
-/// Fills in what backs each pagemap, and what pins it.
-fn measure(
-    kernel: &Kernel,
-    addresses: &Addresses,
-    memory: &mut impl Memory,
-    pagemaps: &mut [Pagemap],
-    budget: Duration,
-) {
-    let end = Instant::now() + budget;
-    let surveyor = surveyor(kernel, addresses, memory);
-    let count = u32::try_from(pagemaps.len()).unwrap_or(u32::MAX);
-    for (left, pagemap) in (1..=count).rev().zip(pagemaps) {
-        let now = Instant::now();
-        let until = now + end.saturating_duration_since(now) / left;
-        pagemap.backing = match &surveyor {
-            Ok(surveyor) => surveyor
-                .measure(memory, pagemap, || Instant::now() < until)
-                .map_err(|reason| format!("{reason:#}")),
-            Err(reason) => Err(format!("{reason:#}")),
-        };
-    }
+/// What is looked at of each pagemap: `Err` holds the reason why it cannot be.
+struct Looks {
+    backing: Result<Surveyor, String>,
+    pins: Result<Counts, String>,
 }
 
-fn surveyor(kernel: &Kernel, addresses: &Addresses, memory: &mut impl Memory) -> Result<Surveyor> {
-    let facts = Facts::read(kernel.btf.as_ref());
-    let tables = PageTables::of(addresses, memory).context("the kernel's page tables")?;
-    let nodes = Nodes::read(facts.layout.page_shift)?;
-    Surveyor::of(&facts, tables, nodes)
+impl Looks {
+    fn of(btf: &Btf, facts: &Facts, addresses: &Addresses, memory: &mut impl Memory) -> Self {
+        let words = |reason: anyhow::Error| format!("{reason:#}");
+        let tables = PageTables::of(addresses, memory);
+        let found = tables.and_then(|tables| Ok((MemoryMap::of(facts, &tables)?, tables)));
+        let (map, tables) = match found.map_err(words) {
+            Ok(found) => found,
+            Err(reason) => {
+                return Self {
+                    backing: Err(reason.clone()),
+                    pins: Err(reason),
+                };
+            }
+        };
+        let nodes = Nodes::read(map.page_shift).map_err(words);
+        Self {
+            backing: nodes.map(|nodes| Surveyor::of(facts, map, tables, nodes)),
+            pins: Counts::of(btf, facts, map).map_err(words),
+        }
+    }
+
+    /// Looks at each within an equal share of the time that is left: what backs all of them first.
+    fn at(&self, memory: &mut impl Memory, pagemaps: &mut [Pagemap], budget: Duration) {
+        let words = |reason: anyhow::Error| format!("{reason:#}");
+        let end = Instant::now() + budget;
+        let mut left = 2 * u32::try_from(pagemaps.len()).unwrap_or(u32::MAX / 2);
+        let mut until = || {
+            let now = Instant::now();
+            let share = end.saturating_duration_since(now) / left.max(1);
+            left -= 1;
+            now + share
+        };
+        for pagemap in &mut *pagemaps {
+            let until = until();
+            let surveyor = self.backing.as_ref().map_err(Clone::clone);
+            pagemap.backing = surveyor.and_then(|surveyor| {
+                let more = || Instant::now() < until;
+                surveyor.measure(memory, pagemap, more).map_err(words)
+            });
+        }
+        for pagemap in pagemaps {
+            let until = until();
+            let counts = self.pins.as_ref().map_err(Clone::clone);
+            pagemap.pins = counts.and_then(|counts| {
+                let more = || Instant::now() < until;
+                counts.pins(memory, pagemap, more).map_err(words)
+            });
+        }
+    }
 }
