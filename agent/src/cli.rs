@@ -115,6 +115,9 @@ pub struct InventoryArgs {
     /// Time to measure in, for all pagemaps together; ms
     #[arg(long, default_value_t = 1000)]
     pub budget: u64,
+    /// As of the other verbs
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
 }
 
 #[derive(Args)]

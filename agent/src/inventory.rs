@@ -6,6 +6,7 @@
 pub mod account;
 mod backing;
 pub mod cost;
+mod fallback;
 mod frames;
 mod memmap;
 pub mod names;
@@ -84,8 +85,8 @@ pub struct Altmap {
     /// Pages left alone at the start, and pages that may be handed out.
     pub reserve: u64,
     pub free: u64,
-    /// Pages handed out.
-    pub alloc: u64,
+    /// Pages handed out; `None` where the source does not tell it, which has no `reserve` and `free` either.
+    pub alloc: Option<u64>,
 }
 
 /// Memory that backs the struct pages of one pagemap, in bytes, as the kernel's page tables have it. A page that backs

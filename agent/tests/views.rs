@@ -105,7 +105,7 @@ fn host() -> (Inventory, Names) {
         base_pfn: 8 * GIB / PAGE,
         reserve: 2,
         free: 8702,
-        alloc: 8192,
+        alloc: Some(8192),
     };
     let pagemaps = vec![
         Pagemap {

@@ -148,7 +148,7 @@ impl Walker {
                 base_pfn,
                 reserve,
                 free,
-                alloc,
+                alloc: Some(alloc),
             })
         };
         Ok(Pagemap {

@@ -15,7 +15,7 @@ use crate::{cli::InventoryArgs, kernel::Kernel};
 /// # Errors
 /// When nothing is known of the kernel.
 pub fn print(args: &InventoryArgs) -> Result<ExitCode> {
-    let kernel = Kernel::read(None)?;
+    let kernel = Kernel::read(args.btf.as_deref())?;
     let start = Instant::now();
     let mut survey = Survey::take(&kernel, Duration::from_millis(args.budget));
     let taken = start.elapsed();
@@ -47,7 +47,7 @@ fn line(pagemap: &Pagemap) {
         Err(reason) => print!("shift ({reason}) "),
     }
     if let Some(altmap) = &pagemap.altmap {
-        print!("altmap {}+{} ", altmap.free, altmap.alloc);
+        print!("altmap {}+{:?} ", altmap.free, altmap.alloc);
     }
     match &pagemap.backing {
         Ok(b) => print!(

@@ -16,7 +16,9 @@ use anyhow::Result;
 use super::{
     Inventory, Pagemap, Source,
     backing::Surveyor,
+    fallback,
     memmap::MemoryMap,
+    names::{Names, SYSFS},
     pagemaps::{self, Walker},
     pins::Counts,
     reader::Reader,
@@ -45,16 +47,20 @@ impl Survey {
     pub fn take(kernel: &Kernel, budget: Duration) -> Self {
         match Self::by_list(kernel, budget) {
             Ok(survey) => survey,
-            Err(reason) => Self {
-                inventory: Inventory {
-                    source: Source::Sysfs {
-                        reason: format!("{reason:#}"),
+            Err(reason) => {
+                let names = Names::read(SYSFS.as_ref());
+                let facts = Facts::read(kernel.btf.as_ref());
+                let (pagemaps, skipped) = fallback::pagemaps(&names, &facts);
+                let reason = format!("{reason:#}");
+                Self {
+                    inventory: Inventory {
+                        source: Source::Sysfs { reason },
+                        pagemaps,
+                        skipped,
                     },
-                    pagemaps: vec![],
-                    skipped: vec![],
-                },
-                list: None,
-            },
+                    list: None,
+                }
+            }
         }
     }
 

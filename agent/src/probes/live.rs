@@ -62,7 +62,7 @@ fn entry(found: &inventory::Pagemap, page_shift: u32) -> Pagemap {
     let mut entry = Pagemap {
         pgmap: found.pgmap,
         struct_pages: found.struct_pages(page_shift),
-        altmap_pages: found.altmap.map_or(0, |altmap| altmap.alloc),
+        altmap_pages: found.altmap.and_then(|a| a.alloc).unwrap_or(0),
         ranges: u32::try_from(found.ranges.len()).unwrap_or(u32::MAX),
         shift: found.shift.as_ref().map_or(NO_SHIFT, |shift| *shift),
         kind: found.kind_value,

@@ -182,8 +182,8 @@ fn of_account(probes: &Probes, account: &Account, source: &str) -> Vec<Sample> {
     if let Ok(formula) = &account.formula {
         cost("formula", formula);
     }
-    if let Some(altmap) = pagemap.altmap {
-        let bytes = altmap.alloc << page_shift;
+    if let Some(handed_out) = pagemap.altmap.and_then(|altmap| altmap.alloc) {
+        let bytes = handed_out << page_shift;
         samples.push(VMEMMAP.count([label, "device", "blocks"], bytes));
     }
     match &pagemap.backing {

@@ -122,7 +122,7 @@ impl Known {
                 base_pfn: start >> page_shift,
                 reserve: 0,
                 free: 0,
-                alloc: entry.altmap_pages,
+                alloc: Some(entry.altmap_pages),
             }),
             backing: Err(
                 "it came up after the agent, which reads page tables at its start only; \
