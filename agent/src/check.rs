@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt, process::ExitCode};
 
 use anyhow::Result;
+use daxscope_common::tables::Paging;
 use serde_json::{Value, json};
 
 use crate::{
@@ -59,7 +60,14 @@ struct Report {
 /// When a given BTF file cannot be used, or the report not be printed.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let kernel = Kernel::read(args.probes.btf.as_deref())?;
-    let probes = load::load(&kernel, args.probes.choice(), false);
+    let probes = load::load(
+        &kernel,
+        &load::Options {
+            choice: args.probes.choice(),
+            log: false,
+            paging: Paging::UNKNOWN,
+        },
+    );
     let report = Report {
         kernel,
         privileges: Privileges::read(),

@@ -16,12 +16,17 @@ mod print;
 mod reader;
 mod sample;
 mod survey;
+mod tables;
 mod xarray;
 
 use std::collections::BTreeMap;
 
 pub(crate) use self::print::print;
-pub use self::survey::{Survey, take};
+pub use self::{
+    backing::Surveyor,
+    survey::{Survey, take},
+    tables::Tables,
+};
 
 /// What was found at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::{os::fd::AsFd as _, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
-use daxscope_common::layout::Layout;
+use daxscope_common::{layout::Layout, tables::Paging};
 
 pub(crate) use self::failure::Failure;
 pub use self::mechanism::{Choice, Mechanism};
@@ -21,7 +21,7 @@ use self::{
     symbol::{choose, parameters, required},
 };
 use crate::{
-    inventory::Survey,
+    inventory::{Survey, Tables},
     kernel::{Kernel, facts::Facts, privileges::Privileges},
     probes::{self, Need, kernel_count::Baseline, live, pagemap::Known, sweep::InFlight},
 };
@@ -58,11 +58,20 @@ pub struct Probes {
     pub verdicts: Vec<Verdict>,
 }
 
+/// What is decided before loading.
+pub struct Options {
+    pub choice: Choice,
+    /// Whether losses are logged as they happen.
+    pub log: bool,
+    /// Where the kernel's page tables are, as far as that is known.
+    pub paging: Paging,
+}
+
 /// Loads the object and attaches all that can be.
 ///
 /// # Errors
 /// When nothing can be loaded at all, with the reason and the remedy.
-pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
+pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes> {
     ensure!(
         !OBJECT.is_empty(),
         "this daxscope was built without its eBPF object (a debug build on a machine that lacks the tools for it): \
@@ -72,7 +81,11 @@ pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
         anyhow::bail!("{missing}");
     }
     let mut facts = Facts::read(kernel.btf.as_ref());
-    let order = Order::of(choice, &kernel.preemption, facts.kprobes_count_misses);
+    let order = Order::of(
+        options.choice,
+        &kernel.preemption,
+        facts.kprobes_count_misses,
+    );
     let choices: Vec<_> = probes::points()
         .map(|(family, point)| (family, point, choose(kernel, point)))
         .collect();
@@ -84,7 +97,7 @@ pub fn load(kernel: &Kernel, choice: Choice, log: bool) -> Result<Probes> {
         }
     }
     let btf = aya::Btf::from_sys_fs().ok();
-    let mut object = object(&facts.layout, btf.as_ref(), log)?;
+    let mut object = object(&facts.layout, btf.as_ref(), options)?;
     let mut verdicts: Vec<Verdict> = vec![];
     let mut kprobes = vec![];
     for (family, point, choice) in choices {
@@ -146,17 +159,22 @@ impl Probes {
     ///
     /// # Errors
     /// When the table of live pagemaps cannot be written.
-    pub fn adopt(&mut self, kernel: &Kernel) -> Result<()> {
+    pub fn adopt(&mut self, mut survey: Survey) -> Result<()> {
         let page_shift = self.facts.layout.page_shift;
-        let mut survey = Survey::take(kernel, SURVEY);
-        live::agree(&mut self.object, &survey.inventory().pagemaps, page_shift)?;
+        let inventory = survey.inventory(SURVEY);
+        live::agree(&mut self.object, &inventory.pagemaps, page_shift)?;
         for _ in 0..ROUNDS {
             let Some(there) = survey.again() else { break };
             if !live::agree(&mut self.object, &there, page_shift)? {
                 break;
             }
         }
-        self.known.remember(survey.into_inventory());
+        let surveyor = survey.into_surveyor();
+        let tables = surveyor.and_then(|surveyor| {
+            let tables = Tables::load(&mut self.object, surveyor);
+            tables.map_err(|error| format!("{error:#}"))
+        });
+        self.known.remember(inventory, tables);
         self.baseline = Baseline::of(self);
         Ok(())
     }
@@ -221,12 +239,17 @@ impl Probes {
     }
 }
 
-fn object(layout: &Layout, btf: Option<&aya::Btf>, log: bool) -> Result<Ebpf> {
+fn object(layout: &Layout, btf: Option<&aya::Btf>, options: &Options) -> Result<Ebpf> {
     // Levels of aya-log are those of `log::Level`; 0 lets the verifier remove every log statement.
-    let level = if log { log::Level::Warn as u8 } else { 0 };
+    let level = if options.log {
+        log::Level::Warn as u8
+    } else {
+        0
+    };
     EbpfLoader::new()
         .btf(btf)
         .override_global("LAYOUT", layout, true)
+        .override_global("PAGING", &options.paging, true)
         .override_global("AYA_LOG_LEVEL", &level, false)
         .load(OBJECT)
         .map_err(|error| anyhow::anyhow!("{}", Failure::of(&error)))

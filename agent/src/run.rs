@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     check::Verdicts,
     cli::RunArgs,
-    inventory::Source,
+    inventory::{Source, Survey},
     kernel::Kernel,
     load::{self, Probes},
     probes::health,
@@ -40,10 +40,16 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
         )
     })?;
     let kernel = Kernel::read(args.probes.btf.as_deref())?;
-    let mut probes = load::load(&kernel, args.probes.choice(), args.bpf_log)?;
-    report(&probes)?;
-    probes.adopt(&kernel)?;
+    let survey = Survey::open(&kernel);
+    let options = load::Options {
+        choice: args.probes.choice(),
+        log: args.bpf_log,
+        paging: survey.paging(),
+    };
+    let mut probes = load::load(&kernel, &options)?;
     drop(kernel);
+    report(&probes)?;
+    probes.adopt(survey)?;
     inventory(&probes);
     if args.bpf_log {
         // SAFETY: the logger owns its file descriptor, and keeps it open as long as it lives.

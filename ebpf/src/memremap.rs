@@ -168,24 +168,29 @@ pub extern "C" fn describe(start: u64, pgmap: u64, kind: u32) -> u32 {
                 (&raw mut (*entry).kept)
                     .cast::<[u64; 2]>()
                     .add(i as usize)
-                    .write(range)
+                    .write(range);
             };
         }
         bytes += range[1] - range[0] + 1;
     }
     let has_altmap = altmap(pgmap);
+    let altmap_pages = if has_altmap {
+        field(pgmap, layout!(altmap_alloc)).unwrap_or(0)
+    } else {
+        0
+    };
+    let shift = shift(pgmap);
+    let struct_pages = bytes >> (layout!(page_shift) & 63);
     // SAFETY: a map value. Nobody else writes it: a pagemap comes up once.
     unsafe {
         (*entry).pgmap = pgmap;
         (*entry).born = bpf_ktime_get_ns();
         (*entry).ranges = count;
-        (*entry).shift = shift(pgmap);
+        (*entry).shift = shift;
         (*entry).kind = kind;
         (*entry).altmap = u32::from(has_altmap);
-        if has_altmap {
-            (*entry).altmap_pages = field(pgmap, layout!(altmap_alloc)).unwrap_or(0);
-        }
-        (*entry).struct_pages = bytes >> (layout!(page_shift) & 63);
+        (*entry).altmap_pages = altmap_pages;
+        (*entry).struct_pages = struct_pages;
     }
     0
 }

@@ -47,7 +47,7 @@ const LEVELS: u32 = 5;
 /// [`TABLES_PIECE`] written, or a negated errno.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp")]
-fn tables(ctx: *mut c_void) -> i32 {
+extern "C" fn tables(ctx: *mut c_void) -> i32 {
     // SAFETY: the agent gives 12 arguments, and the verifier checks the offsets.
     let (start, address) = unsafe { (*ctx.cast::<u64>(), *ctx.cast::<u64>().add(1)) };
     if !is_of_pagemap(start, address) {

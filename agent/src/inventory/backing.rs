@@ -2,6 +2,7 @@
 //! behind several pieces of the memory map, as deduplicated tail pages do, counts once.
 
 use anyhow::{Context as _, Result, bail};
+use daxscope_common::tables::Paging;
 
 use super::{
     Backing, Pagemap,
@@ -38,6 +39,18 @@ impl Surveyor {
             // From the top: node, zone (include/linux/page-flags-layout.h).
             node_shift: known.then(|| layout.zone_shift + layout.zone_mask.count_ones()),
         }
+    }
+
+    /// Where the kernel's page tables are.
+    #[must_use]
+    pub const fn paging(&self) -> Paging {
+        self.tables.paging()
+    }
+
+    /// The physical address that a struct page stands for.
+    #[must_use]
+    pub const fn physical(&self, page: u64) -> u64 {
+        (page.wrapping_sub(self.tables.vmemmap()) / self.map.page_size) << self.map.page_shift
     }
 
     /// Looks at all pieces of a pagemap's memory map, or when there is no `more` time at those of a sample.

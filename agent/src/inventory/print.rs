@@ -17,9 +17,9 @@ use crate::{cli::InventoryArgs, kernel::Kernel};
 pub fn print(args: &InventoryArgs) -> Result<ExitCode> {
     let kernel = Kernel::read(args.btf.as_deref())?;
     let start = Instant::now();
-    let mut survey = Survey::take(&kernel, Duration::from_millis(args.budget));
+    let mut survey = Survey::open(&kernel);
+    let inventory = survey.inventory(Duration::from_millis(args.budget));
     let taken = start.elapsed();
-    let inventory = survey.inventory();
     println!("{:?}, took {:.1} ms", inventory.source, ms(taken));
     for reason in &inventory.skipped {
         println!("skipped: {reason}");

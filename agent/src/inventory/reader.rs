@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::Map,
+    maps::{Map, MapData},
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
 use aya_obj::{
@@ -32,7 +32,7 @@ const MAP: &str = "READER_PAGE";
 /// A loaded reader.
 pub struct Reader {
     object: Ebpf,
-    page: Mapping,
+    page: Mapping<Page>,
 }
 
 impl Reader {
@@ -50,6 +50,8 @@ impl Reader {
         }
         let others = Object::parse(OBJECT).context("cannot parse the eBPF object")?;
         let mut loader = EbpfLoader::new();
+        // It needs no types of the kernel, which take tens of MB to read.
+        loader.btf(None);
         for (name, map) in &others.maps {
             if name != MAP && !name.starts_with('.') && SHRINKABLE.contains(&map.map_type()) {
                 loader.map_max_entries(name, 1);
@@ -65,7 +67,7 @@ impl Reader {
         let Some(Map::Array(map)) = object.map(MAP) else {
             anyhow::bail!("no map {MAP}");
         };
-        let page = Mapping::of(map.fd().as_fd()).context("cannot map the page of the reader")?;
+        let page = Mapping::of(map).context("cannot map the page of the reader")?;
         Ok(Self { object, page })
     }
 }
@@ -101,7 +103,7 @@ impl Memory for Reader {
     }
 }
 
-fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
@@ -112,19 +114,22 @@ fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     None
 }
 
-/// The value of the map, in our address space.
-struct Mapping(NonNull<Page>);
+/// The only value of an array, in our address space.
+pub(super) struct Mapping<T>(NonNull<T>);
 
-impl Mapping {
-    fn of(map: std::os::fd::BorrowedFd) -> Result<Self> {
+// SAFETY: plain memory that belongs to no thread.
+unsafe impl<T: Send> Send for Mapping<T> {}
+
+impl<T: aya::Pod> Mapping<T> {
+    pub(super) fn of(map: &MapData) -> Result<Self> {
         // SAFETY: a new mapping at a place of the kernel's choice, as long as the map's only value.
         let address = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                size_of::<Page>(),
+                size_of::<T>(),
                 libc::PROT_READ,
                 libc::MAP_SHARED,
-                map.as_raw_fd(),
+                map.fd().as_fd().as_raw_fd(),
                 0,
             )
         };
@@ -134,15 +139,15 @@ impl Mapping {
         ))
     }
 
-    fn get(&self) -> &Page {
-        // SAFETY: mapped as long as we live, and only written by a run of the reader, which needs it exclusively.
+    pub(super) fn get(&self) -> &T {
+        // SAFETY: mapped as long as we live, and only written by a run of its program, which whoever holds this does not make meanwhile.
         unsafe { self.0.as_ref() }
     }
 }
 
-impl Drop for Mapping {
+impl<T> Drop for Mapping<T> {
     fn drop(&mut self) {
         // SAFETY: mapped by us with this length, and no reference outlives us.
-        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<Page>()) };
+        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<T>()) };
     }
 }

@@ -1,10 +1,11 @@
 //! Takes an inventory of the running kernel.
 //!
 //! ```text
-//! let mut survey = Survey::take(&kernel, budget);     // after the probes are attached
-//! ... insert survey.inventory().pagemaps into the live table ...
-//! let live = survey.again();                          // drop from the table what is not in it any more
-//! let inventory = survey.into_inventory();            // the reader is gone from the kernel
+//! let mut survey = Survey::open(&kernel);       // before the probes are loaded: it tells where the page tables are
+//! let inventory = survey.inventory(budget);     // after they are attached
+//! ... insert inventory.pagemaps into the live table ...
+//! let live = survey.again();                    // drop from the table what is not in it any more
+//! let surveyor = survey.into_surveyor();        // the reader is gone from the kernel
 //! ```
 //!
 //! [`take`] is for those who need it once.
@@ -12,6 +13,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use daxscope_common::tables::Paging;
 
 use super::{
     Inventory, Pagemap, Source,
@@ -31,78 +33,108 @@ use crate::kernel::{
 /// An inventory of the moment. Does not leave a reader in the kernel.
 #[must_use]
 pub fn take(kernel: &Kernel, budget: Duration) -> Inventory {
-    Survey::take(kernel, budget).inventory
+    Survey::open(kernel).inventory(budget)
 }
 
-/// An inventory, and what is needed to see what of it is still there.
+/// What is needed to take an inventory, and to see what of it is still there.
 pub struct Survey {
-    inventory: Inventory,
-    list: Option<(Reader, Walker)>,
+    facts: Facts,
+    /// `Err` holds why the kernel's list cannot be read.
+    list: Result<List, String>,
+}
+
+/// The kernel's list of pagemaps, and the means to read it.
+struct List {
+    reader: Reader,
+    walker: Walker,
+    looks: Looks,
 }
 
 impl Survey {
-    /// Reads the kernel's list of pagemaps, or where that is impossible sysfs, and measures each within a budget for
-    /// all of them together.
+    /// Loads the reader, and finds what it is to read.
     #[must_use]
-    pub fn take(kernel: &Kernel, budget: Duration) -> Self {
-        match Self::by_list(kernel, budget) {
-            Ok(survey) => survey,
-            Err(reason) => {
-                let names = Names::read(SYSFS.as_ref());
-                let facts = Facts::read(kernel.btf.as_ref());
-                let (pagemaps, skipped) = fallback::pagemaps(&names, &facts);
-                let reason = format!("{reason:#}");
-                Self {
-                    inventory: Inventory {
-                        source: Source::Sysfs { reason },
-                        pagemaps,
-                        skipped,
-                    },
-                    list: None,
-                }
-            }
+    pub fn open(kernel: &Kernel) -> Self {
+        let facts = Facts::read(kernel.btf.as_ref());
+        Self {
+            list: List::open(kernel, &facts).map_err(words),
+            facts,
         }
     }
 
-    fn by_list(kernel: &Kernel, budget: Duration) -> Result<Self> {
-        let variables = [&[pagemaps::VARIABLE], paging::VARIABLES].concat();
-        let addresses = Addresses::read(&variables)?;
-        let btf = kernel.btf.as_ref();
-        let btf = btf.map_err(|error| anyhow::anyhow!("{error:#}"))?;
-        let facts = Facts::read(Ok(btf));
-        let walker = Walker::of(btf, &facts, &addresses)?;
-        let mut reader = Reader::load()?;
-        let found = walker.pagemaps(&mut reader)?;
-        let mut inventory = Inventory {
-            source: Source::PgmapArray,
-            pagemaps: found.pagemaps,
-            skipped: found.skipped,
+    /// Where the kernel's page tables are, as far as that is known.
+    #[must_use]
+    pub fn paging(&self) -> Paging {
+        let surveyor = self.list.as_ref().ok();
+        let surveyor = surveyor.and_then(|list| list.looks.backing.as_ref().ok());
+        surveyor.map_or(Paging::UNKNOWN, Surveyor::paging)
+    }
+
+    /// Reads the kernel's list of pagemaps, or where that is impossible sysfs, and measures each within a budget for
+    /// all of them together.
+    pub fn inventory(&mut self, budget: Duration) -> Inventory {
+        let read = match &mut self.list {
+            Ok(list) => list.read(budget).map_err(words),
+            Err(reason) => Err(reason.clone()),
         };
-        let looks = Looks::of(btf, &facts, &addresses, &mut reader);
-        looks.at(&mut reader, &mut inventory.pagemaps, budget);
-        Ok(Self {
-            inventory,
-            list: Some((reader, walker)),
+        read.unwrap_or_else(|reason| {
+            let names = Names::read(SYSFS.as_ref());
+            let (pagemaps, skipped) = fallback::pagemaps(&names, &self.facts);
+            Inventory {
+                source: Source::Sysfs { reason },
+                pagemaps,
+                skipped,
+            }
         })
-    }
-
-    /// What was found.
-    #[must_use]
-    pub const fn inventory(&self) -> &Inventory {
-        &self.inventory
-    }
-
-    /// What was found, to be kept. The reader is gone from the kernel.
-    #[must_use]
-    pub fn into_inventory(self) -> Inventory {
-        self.inventory
     }
 
     /// The pagemaps in the kernel's list now, not measured; `None` where it cannot be told.
     pub fn again(&mut self) -> Option<Vec<Pagemap>> {
-        let (reader, walker) = self.list.as_mut()?;
+        let List { reader, walker, .. } = self.list.as_mut().ok()?;
         Some(walker.pagemaps(reader).ok()?.pagemaps)
     }
+
+    /// What measures pagemaps. The reader is gone from the kernel.
+    ///
+    /// # Errors
+    /// Why nothing can be measured.
+    pub fn into_surveyor(self) -> Result<Surveyor, String> {
+        self.list?.looks.backing
+    }
+}
+
+impl List {
+    fn open(kernel: &Kernel, facts: &Facts) -> Result<Self> {
+        let variables = [&[pagemaps::VARIABLE], paging::VARIABLES].concat();
+        let addresses = Addresses::read(&variables)?;
+        let btf = kernel.btf.as_ref();
+        let btf = btf.map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let walker = Walker::of(btf, facts, &addresses)?;
+        let mut reader = Reader::load()?;
+        Ok(Self {
+            looks: Looks::of(btf, facts, &addresses, &mut reader),
+            reader,
+            walker,
+        })
+    }
+
+    fn read(&mut self, budget: Duration) -> Result<Inventory> {
+        let found = self.walker.pagemaps(&mut self.reader)?;
+        let mut pagemaps = found.pagemaps;
+        self.looks.at(&mut self.reader, &mut pagemaps, budget);
+        Ok(Inventory {
+            source: Source::PgmapArray,
+            pagemaps,
+            skipped: found.skipped,
+        })
+    }
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "for `map_err`, which hands it over"
+)]
+fn words(error: anyhow::Error) -> String {
+    format!("{error:#}")
 }
 
 /// What is looked at of each pagemap: `Err` holds the reason why it cannot be.
@@ -113,7 +145,6 @@ struct Looks {
 
 impl Looks {
     fn of(btf: &Btf, facts: &Facts, addresses: &Addresses, memory: &mut impl Memory) -> Self {
-        let words = |reason: anyhow::Error| format!("{reason:#}");
         let tables = PageTables::of(addresses, memory);
         let found = tables.and_then(|tables| Ok((MemoryMap::of(facts, &tables)?, tables)));
         let (map, tables) = match found.map_err(words) {
@@ -134,7 +165,6 @@ impl Looks {
 
     /// Looks at each within an equal share of the time that is left: what backs all of them first.
     fn at(&self, memory: &mut impl Memory, pagemaps: &mut [Pagemap], budget: Duration) {
-        let words = |reason: anyhow::Error| format!("{reason:#}");
         let end = Instant::now() + budget;
         let mut left = 2 * u32::try_from(pagemaps.len()).unwrap_or(u32::MAX / 2);
         let mut until = || {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 pub use daxscope_common::reader::Page;
+use daxscope_common::tables::Piece;
 
 /// Bytes of a [`Page`].
 pub const PAGE: u64 = size_of::<Page>() as u64;
@@ -14,6 +15,12 @@ pub trait Memory {
     /// # Errors
     /// When the kernel refuses or there is no memory.
     fn page(&mut self, address: u64) -> Result<&Page, Unreadable>;
+
+    /// What maps the piece of the memory map that holds an address, where the memory itself knows how to follow the page
+    /// tables; `None` where that is to be done by reading them.
+    fn follow(&mut self, _address: u64) -> Option<Result<Piece, Unreadable>> {
+        None
+    }
 
     /// Bytes from an address on, across pages.
     ///

@@ -5,6 +5,7 @@
 mod x86_64;
 
 use anyhow::Result;
+use daxscope_common::tables::Paging;
 
 use super::{
     addresses::Addresses,
@@ -12,7 +13,7 @@ use super::{
 };
 
 /// Base pages in a piece: what one entry of the tables' second level maps, as a block or by a table of its own.
-pub const PAGES: usize = 512;
+pub const PAGES: usize = daxscope_common::tables::ENTRIES;
 
 /// Page frames behind the pages of a piece; `None` where nothing is mapped.
 pub type Frames = [Option<u64>; PAGES];
@@ -21,8 +22,6 @@ pub type Frames = [Option<u64>; PAGES];
 pub struct PageTables {
     #[cfg(target_arch = "x86_64")]
     tables: x86_64::Tables,
-    /// Address of the struct page of frame 0.
-    vmemmap: u64,
 }
 
 /// Variables of the kernel that tell where the tables are.
@@ -44,8 +43,8 @@ impl PageTables {
     /// When a variable is missing or cannot be read, or this architecture's tables are not known here.
     #[cfg(target_arch = "x86_64")]
     pub fn of(addresses: &Addresses, memory: &mut impl Memory) -> Result<Self> {
-        let (tables, vmemmap) = x86_64::Tables::of(addresses, memory)?;
-        Ok(Self { tables, vmemmap })
+        let tables = x86_64::Tables::of(addresses, memory)?;
+        Ok(Self { tables })
     }
 
     /// Always fails: of this architecture nothing is known here.
@@ -63,7 +62,20 @@ impl PageTables {
     /// Address of the struct page of frame 0, from which they follow each other (`vmemmap`, asm/pgtable.h).
     #[must_use]
     pub const fn vmemmap(&self) -> u64 {
-        self.vmemmap
+        self.paging().vmemmap
+    }
+
+    /// Where the tables are, for the kernel side's `tables`.
+    #[must_use]
+    pub const fn paging(&self) -> Paging {
+        #[cfg(target_arch = "x86_64")]
+        {
+            self.tables.paging()
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            Paging::UNKNOWN
+        }
     }
 
     /// The frames behind the piece that holds an address, and the frame of the table that maps them one by one, if

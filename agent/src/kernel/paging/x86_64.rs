@@ -1,6 +1,7 @@
 //! Page tables of x86-64 (`arch/x86/include/asm/pgtable_types.h`): tables of 512 words, four levels or five.
 
 use anyhow::Result;
+use daxscope_common::tables::{Paging, Piece};
 
 use super::{Frames, PAGES};
 use crate::kernel::{
@@ -29,29 +30,29 @@ const LEVEL_BITS: u32 = 9;
 const FOUR_LEVELS: u64 = 0xffff_8000_0000_0000;
 
 /// Where the tables are.
-pub struct Tables {
-    root: u64,
-    page_offset: u64,
-    address: u64,
-    levels: u32,
-}
+pub struct Tables(Paging);
 
 impl Tables {
-    /// The tables, and the address of the struct page of frame 0.
-    pub fn of(addresses: &Addresses, memory: &mut impl Memory) -> Result<(Self, u64)> {
+    /// Finds them.
+    pub fn of(addresses: &Addresses, memory: &mut impl Memory) -> Result<Self> {
         let vmemmap = memory.u64(addresses.of(VMEMMAP_BASE)?)?;
         let page_offset = memory.u64(addresses.of(PAGE_OFFSET_BASE)?)?;
         let encryption = match addresses.of(ENCRYPTION) {
             Ok(address) => memory.u64(address)?,
             Err(_) => 0,
         };
-        let tables = Self {
+        Ok(Self(Paging {
             root: addresses.of(ROOT)?,
             page_offset,
+            vmemmap,
             address: ADDRESS & !encryption,
             levels: if page_offset < FOUR_LEVELS { 5 } else { 4 },
-        };
-        Ok((tables, vmemmap))
+            pad: 0,
+        }))
+    }
+
+    pub const fn paging(&self) -> Paging {
+        self.0
     }
 
     pub fn piece(
@@ -60,30 +61,49 @@ impl Tables {
         address: u64,
         frames: &mut Frames,
     ) -> Result<Option<u64>, Unreadable> {
+        let piece = match memory.follow(address) {
+            Some(piece) => piece?,
+            None => self.follow(memory, address)?,
+        };
         *frames = [None; PAGES];
-        let mut table = self.root;
-        for level in (1..self.levels).rev() {
+        if piece.entry & PRESENT == 0 {
+            return Ok(None);
+        }
+        let frame = |entry: u64| (entry & self.0.address) >> PAGE_BITS;
+        if piece.entry & BLOCK != 0 {
+            // Of a block of 1 GiB (level 2) the part that is our piece.
+            let inside = (1 << (LEVEL_BITS * u32::try_from(piece.level).unwrap_or(1))) - 1;
+            let first = frame(piece.entry) & !inside;
+            let part = (address >> PAGE_BITS) & inside & !(PAGES as u64 - 1);
+            for (frame, n) in frames.iter_mut().zip(first + part..) {
+                *frame = Some(n);
+            }
+            return Ok(None);
+        }
+        for (to, entry) in frames.iter_mut().zip(&piece.table) {
+            *to = (entry & PRESENT != 0).then_some(frame(*entry));
+        }
+        Ok(Some(frame(piece.entry)))
+    }
+
+    /// What maps the piece that holds an address; as the kernel side's `tables` does it.
+    fn follow(&self, memory: &mut impl Memory, address: u64) -> Result<Piece, Unreadable> {
+        let mut piece = Piece {
+            table: [0; PAGES],
+            entry: 0,
+            level: 0,
+        };
+        let mut table = self.0.root;
+        for level in (1..self.0.levels).rev() {
             let entry = memory.u64(table + 8 * index(address, level))?;
-            if entry & PRESENT == 0 {
-                return Ok(None);
+            (piece.entry, piece.level) = (entry, level.into());
+            if entry & PRESENT == 0 || (level <= 2 && entry & BLOCK != 0) {
+                return Ok(piece);
             }
-            if level <= 2 && entry & BLOCK != 0 {
-                // Of a block of 1 GiB (level 2) the part that is our piece.
-                let inside = (1 << (LEVEL_BITS * level)) - 1;
-                let first = (entry & self.address) >> PAGE_BITS & !inside;
-                let part = (address >> PAGE_BITS) & inside & !(PAGES as u64 - 1);
-                for (frame, n) in frames.iter_mut().zip(first + part..) {
-                    *frame = Some(n);
-                }
-                return Ok(None);
-            }
-            table = self.page_offset.wrapping_add(entry & self.address);
+            table = self.0.page_offset.wrapping_add(entry & self.0.address);
         }
-        let entries = memory.page(table)?;
-        for (frame, entry) in frames.iter_mut().zip(entries) {
-            *frame = (entry & PRESENT != 0).then_some((entry & self.address) >> PAGE_BITS);
-        }
-        Ok(Some(table.wrapping_sub(self.page_offset) >> PAGE_BITS))
+        piece.table = *memory.page(table)?;
+        Ok(piece)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use daxscope_common::memremap::Pagemap;
@@ -11,7 +12,7 @@ use daxscope_common::memremap::Pagemap;
 use super::{super::live, going};
 use crate::{
     inventory::{
-        self, Altmap, Inventory, Source,
+        self, Altmap, Backing, Inventory, Source, Tables,
         account::{Account, Formula, accounts},
         cost::Rules,
         names::{Device, Names, SYSFS},
@@ -24,6 +25,9 @@ use crate::{
 /// the memory is there.
 const SETTLED: u64 = 60_000_000_000;
 
+/// How long a scrape may measure a pagemap that it sees for the first time; beyond, it looks at a sample.
+const BUDGET: Duration = Duration::from_millis(200);
+
 /// Kept for as long as the agent runs.
 pub struct Known {
     formula: Formula,
@@ -31,6 +35,9 @@ pub struct Known {
     skipped: Vec<String>,
     /// What was there at the start, by where it starts.
     found: HashMap<u64, inventory::Pagemap>,
+    /// Measures what came up since; `Err` holds why nothing can.
+    tables: Result<Tables, String>,
+    measured: Mutex<HashMap<Key, Backing>>,
     names: Mutex<HashMap<Key, Option<Device>>>,
 }
 
@@ -46,12 +53,15 @@ impl Known {
             source: None,
             skipped: vec![],
             found: HashMap::new(),
+            tables: Err("nobody looked where the page tables are".into()),
+            measured: Mutex::new(HashMap::new()),
             names: Mutex::new(HashMap::new()),
         }
     }
 
-    /// Remembers what was there at the start.
-    pub fn remember(&mut self, inventory: Inventory) {
+    /// Remembers what was there at the start, and what measures what comes up later.
+    pub fn remember(&mut self, inventory: Inventory, tables: Result<Tables, String>) {
+        self.tables = tables;
         self.source = Some(inventory.source);
         self.skipped = inventory.skipped;
         let by_start = |pagemap: inventory::Pagemap| (pagemap.ranges[0].start, pagemap);
@@ -111,7 +121,7 @@ impl Known {
             let end = start + (entry.struct_pages << page_shift) - 1;
             vec![inventory::Range { start, end }]
         });
-        inventory::Pagemap {
+        let mut pagemap = inventory::Pagemap {
             pgmap: entry.pgmap,
             ranges,
             kind: probes.memory_type(entry.kind),
@@ -124,13 +134,33 @@ impl Known {
                 free: 0,
                 alloc: Some(entry.altmap_pages),
             }),
-            backing: Err(
-                "it came up after the agent, which reads page tables at its start only; \
-                          `daxscope list` measures it"
-                    .into(),
-            ),
+            backing: Err(String::new()),
             pins: Err("it came up after the agent".into()),
+        };
+        pagemap.backing = self.backing(probes, (start, entry.born), &pagemap);
+        pagemap
+    }
+
+    /// What backs a pagemap that came up under watch: measured when it is first seen.
+    fn backing(
+        &self,
+        probes: &Probes,
+        key: Key,
+        of: &inventory::Pagemap,
+    ) -> Result<Backing, String> {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(backing) = measured.get(&key) {
+            return Ok(backing.clone());
         }
+        let tables = self.tables.as_ref().map_err(String::clone)?;
+        let end = Instant::now() + BUDGET;
+        let backing = tables
+            .measure(probes.object(), of, || Instant::now() < end)
+            .map_err(|error| format!("{error:#}"))?;
+        // One that started there before is gone.
+        measured.retain(|(start, _), _| *start != key.0);
+        measured.insert(key, backing.clone());
+        Ok(backing)
     }
 
     /// The devices of live pagemaps. A name stays while its pagemap lives, also when sysfs has already let go of it.
