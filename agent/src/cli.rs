@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    check, inventory, list,
+    advise, check, inventory, list,
     load::{self, Mechanism},
     metrics, probes, run,
 };
@@ -22,6 +22,7 @@ pub const DEGRADED: u8 = 3;
 #[command(after_help = "Examples:
   daxscope check                 what this kernel lets us see, and why not the rest
   daxscope list                  which device costs what, and what deduplication saves
+  daxscope advise                what other layouts would cost, and how to get them
   daxscope run                   serve metrics on http://127.0.0.1:9954/metrics until stopped
   curl -s 127.0.0.1:9954/metrics | grep struct_pages")]
 pub struct Cli {
@@ -59,6 +60,18 @@ formula, one with ~ from a sample. SAVED is against base pages in the same place
 
 Exit status: 0 all told, 3 something could not be told (what, and why, is printed), 1 nothing can be, 2 bad usage.")]
     List(ListArgs),
+    /// Say what other layouts would cost, and the command for each; run none
+    #[command(after_help = "Examples:
+  daxscope advise
+  daxscope advise dax0.0
+  daxscope advise --json | jq -r '.devices[].options[] | select(.least_ram_of_map_mem) | .command'
+
+Figures are by formula, of this kernel; those of the present layout are measured where they can be. Geometry is of devdax
+only: fsdax has 4K whatever its alignment. With map=dev struct pages are on the device and are never deduplicated.
+Every command that is printed destroys all data on its device.
+
+Exit status: 0 advice for all, 3 for some there is none (why is printed), 1 no such device, 2 bad usage.")]
+    Advise(AdviseArgs),
     /// Print the list of all metrics in Markdown
     #[command(hide = true)]
     MetricsDoc,
@@ -157,12 +170,24 @@ pub struct ListArgs {
     pub survey: SurveyArgs,
 }
 
+#[derive(Args)]
+pub struct AdviseArgs {
+    /// A dax device, block device or namespace: dax0.0, pmem0, namespace0.0; all if left out
+    pub device: Option<String>,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub survey: SurveyArgs,
+}
+
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Advise(args) => advise::advise(&args),
         Command::List(args) => list::list(&args),
         Command::MetricsDoc => {
             print!("{}", metrics::markdown(probes::metrics()));

@@ -2,6 +2,7 @@
 //!
 //! One direction of flow: probe → map → [`probes`] → [`snapshot::Snapshot`] → [`metrics`] → [`serve`].
 
+pub mod advise;
 pub mod check;
 pub mod cli;
 pub mod errno;

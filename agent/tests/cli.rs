@@ -23,6 +23,7 @@ fn help_shows_examples_and_exit_codes() {
         &["run", "--help"],
         &["check", "--help"],
         &["list", "--help"],
+        &["advise", "--help"],
     ] {
         let output = daxscope(verb);
         let help = text(&output.stdout);
@@ -57,7 +58,7 @@ fn bad_usage_is_2_and_names_what_is_bad() {
 
 #[test]
 fn a_given_btf_that_is_none_is_1_and_named() {
-    for verb in ["run", "check", "list"] {
+    for verb in ["run", "check", "list", "advise"] {
         let output = daxscope(&[verb, "--btf", "/dev/null"]);
         assert_eq!(output.status.code(), Some(1), "{verb}");
         let error = text(&output.stderr);

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use daxscope::{
+    advise,
     inventory::{
         Altmap, Backing, Inventory, Pagemap, Pins, Range, Source,
         account::{Formula, accounts},
@@ -237,4 +238,46 @@ fn the_kernels_count_is_compared_in_words() {
         let count = &report.json()["kernel_counts"]["nr_memmap_pages"];
         assert_eq!(count["difference_pages"], kernel.cast_signed() - 10240);
     }
+}
+
+#[test]
+fn advice_is_golden() {
+    let (inventory, mut names) = host();
+    let mut devices = names.devices().to_vec();
+    devices.push(Device {
+        driver: Some("kmem".into()),
+        mode: "system-ram".into(),
+        map: None,
+        ..nvdimm("dax5.0", 5, "devdax", Map::Mem, gib(256, 1))
+    });
+    devices.push(Device {
+        driver: None,
+        ranges: Err("addresses are for root".into()),
+        ..nvdimm("namespace6.0", 6, "fsdax", Map::Mem, gib(0, 1))
+    });
+    names = Names::new(devices);
+    let advice = advise::all(&names, &inventory, &RULES);
+    golden("advise.txt", &advise::Words(&advice).to_string());
+    let json = serde_json::to_string_pretty(&advise::json(&advice)).expect("JSON");
+    golden("advise.json", &format!("{json}\n"));
+    assert!(advise::Words(&[]).to_string().starts_with("No devices"));
+}
+
+#[test]
+fn a_kernel_that_deduplicates_nothing_offers_no_savings_in_ram() {
+    let old: Formula = Ok(Rules {
+        struct_page: 64,
+        geometries: false,
+        deduplicates: false,
+    });
+    let (inventory, names) = host();
+    let advice = advise::all(&names, &inventory, &old);
+    let options = advice[0].options.as_ref().expect("advice");
+    let mut in_ram = options.iter().filter(|option| option.layout.in_ram());
+    assert!(in_ram.all(|option| {
+        option
+            .outcome
+            .as_ref()
+            .is_ok_and(|o| o.cost.ram == 32 << 20)
+    }));
 }

@@ -204,6 +204,12 @@ fn sections(range: &Range) -> impl Iterator<Item = Range> {
 }
 
 impl Cost {
+    /// Bytes of RAM, page tables included.
+    #[must_use]
+    pub const fn in_ram(&self) -> u64 {
+        self.ram + self.tables
+    }
+
     /// All of it.
     #[must_use]
     pub const fn total(&self) -> u64 {

@@ -14,7 +14,8 @@ pub const SYSFS: &str = "/sys";
 /// Dax devices: on their bus, or in a class if 5.10's `dax_pmem_compat` took them (drivers/dax/bus.c).
 const DAX: [&str; 2] = ["bus/dax/devices", "class/dax"];
 const NVDIMM: &str = "bus/nd/devices";
-const SYSTEM_RAM: &str = "system-ram";
+/// The mode of memory that `kmem` has given to the system.
+pub const SYSTEM_RAM: &str = "system-ram";
 /// Of 7.3's `fsdev_dax` (drivers/dax/fsdev.c), for file systems on dax devices. ndctl has no word for it yet.
 const FSDEV: &str = "fsdev";
 
