@@ -3,13 +3,14 @@
 use std::{collections::BTreeSet, fmt, process::ExitCode};
 
 use anyhow::Result;
-use daxscope_common::tables::Paging;
 use serde_json::{Value, json};
 
 use crate::{
     cli::{CheckArgs, DEGRADED, FAILED},
+    inventory::Survey,
     kernel::{Kernel, privileges::Privileges},
     load::{self, Mechanism, Probes, Verdict},
+    probes::health,
     text::{self, Flush},
 };
 
@@ -50,8 +51,12 @@ impl Verdicts<'_> {
 struct Report {
     kernel: Kernel,
     privileges: Privileges,
+    /// What can be read of pagemaps that are there already.
+    survey: Survey,
     /// Nothing could be loaded: why.
     probes: Result<Probes>,
+    /// What was lost meanwhile.
+    losses: Vec<String>,
 }
 
 /// Loads and attaches everything, says what came of it, and detaches.
@@ -60,15 +65,17 @@ struct Report {
 /// When a given BTF file cannot be used, or the report not be printed.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let kernel = Kernel::read(args.probes.btf.as_deref())?;
-    let probes = load::load(
-        &kernel,
-        &load::Options {
-            choice: args.probes.choice(),
-            log: false,
-            paging: Paging::UNKNOWN,
-        },
-    );
+    let survey = Survey::open(&kernel);
+    let options = load::Options {
+        choice: args.probes.choice(),
+        log: false,
+        paging: survey.paging(),
+    };
+    let probes = load::load(&kernel, &options);
+    let losses = probes.as_ref().map_or_else(|_| vec![], health::losses);
     let report = Report {
+        survey,
+        losses,
         kernel,
         privileges: Privileges::read(),
         probes,
@@ -95,7 +102,10 @@ impl Report {
         let verdicts = Verdicts(self.verdicts());
         if verdicts.attached() == 0 {
             ("failed", FAILED)
-        } else if verdicts.missing().next().is_some() || self.geometry_unknown().is_some() {
+        } else if verdicts.missing().next().is_some()
+            || self.geometry_unknown().is_some()
+            || self.survey.unmeasurable().is_some()
+        {
             ("degraded", DEGRADED)
         } else {
             ("ok", 0)
@@ -115,6 +125,12 @@ impl Report {
             "preempts": self.kernel.preemption.to_string(),
             "privileges": self.privileges.json(),
             "geometry_unknown": self.geometry_unknown(),
+            "pagemaps": {
+                "source": if self.survey.unreadable().is_some() { "sysfs" } else { "pgmap_array" },
+                "reason": self.survey.unreadable(),
+                "unmeasurable": self.survey.unmeasurable(),
+            },
+            "lost": self.losses,
             "error": self.probes.as_ref().err().map(|error| format!("{error:#}")),
             "probes": probes,
             "verdict": self.outcome().0,
@@ -156,6 +172,13 @@ impl fmt::Display for Report {
             f,
             "access      {capabilities}; lockdown {lockdown}; perf_event_paranoid {paranoid}"
         )?;
+        match (self.survey.unreadable(), self.survey.unmeasurable()) {
+            (None, None) => writeln!(f, "pagemaps    read and measured in the kernel")?,
+            (None, Some(reason)) => {
+                writeln!(f, "pagemaps    read in the kernel, not measured: {reason}")?;
+            }
+            (Some(reason), _) => writeln!(f, "pagemaps    from sysfs: {reason}")?,
+        }
         match &self.probes {
             Err(error) => writeln!(f, "probes      none: {error:#}")?,
             Ok(probes) => {
@@ -171,6 +194,9 @@ impl fmt::Display for Report {
         let verdicts = Verdicts(self.verdicts());
         let (attached, missing) = (verdicts.attached(), verdicts.missing().count());
         let (outcome, _) = self.outcome();
+        for loss in &self.losses {
+            writeln!(f, "\nlost while checking: {loss}")?;
+        }
         for remedy in verdicts.remedies() {
             writeln!(f, "\nremedy: {remedy}")?;
         }

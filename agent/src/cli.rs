@@ -184,7 +184,11 @@ pub struct AdviseArgs {
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if !matches!(command, Command::Run(_)) {
+        end_with_the_reader();
+    }
+    let result = match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Advise(args) => advise::advise(&args),
@@ -199,4 +203,11 @@ pub fn main() -> ExitCode {
         eprintln!("daxscope: {error:#}");
         ExitCode::from(FAILED)
     })
+}
+
+/// Lets a verb end quietly when what reads its output does (`| head`), as other tools do. Rust would ignore the signal,
+/// and panic at the next line; `run` needs it ignored, for its sockets.
+fn end_with_the_reader() {
+    // SAFETY: no handler of ours is involved.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }

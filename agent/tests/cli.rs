@@ -98,3 +98,16 @@ fn json_is_one_object_whatever_the_kernel_allows() {
         "what is wrong has a reason: {report}"
     );
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_daxscope"))
+        .arg("metrics-doc")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("daxscope runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(text(&output.stderr), "");
+}

@@ -61,6 +61,21 @@ impl Survey {
         }
     }
 
+    /// Why the kernel's list cannot be read; `None` if it can.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&str> {
+        self.list.as_ref().err().map(String::as_str)
+    }
+
+    /// Why it cannot be measured what backs struct pages; `None` if it can.
+    #[must_use]
+    pub fn unmeasurable(&self) -> Option<&str> {
+        match &self.list {
+            Ok(list) => list.looks.backing.as_ref().err().map(String::as_str),
+            Err(reason) => Some(reason),
+        }
+    }
+
     /// Where the kernel's page tables are, as far as that is known.
     #[must_use]
     pub fn paging(&self) -> Paging {
