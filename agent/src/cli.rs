@@ -131,6 +131,10 @@ pub struct InventoryArgs {
     /// As of the other verbs
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
+    /// Record the kernel memory that is read, for agent/tests/memory
+    #[cfg(feature = "record")]
+    #[arg(long)]
+    pub record: bool,
 }
 
 #[derive(Args)]

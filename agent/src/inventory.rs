@@ -14,6 +14,8 @@ mod pagemaps;
 mod pins;
 mod print;
 mod reader;
+#[cfg(any(test, feature = "record"))]
+mod record;
 mod sample;
 mod survey;
 mod tables;

@@ -26,6 +26,9 @@ pub struct Surveyor {
     node_shift: Option<u32>,
 }
 
+/// Pieces that are looked at together at most: those of a compound page of 8 GiB.
+const PIECES: u64 = 64;
+
 impl Surveyor {
     #[must_use]
     pub fn of(facts: &Facts, map: MemoryMap, tables: PageTables, nodes: Nodes) -> Self {
@@ -67,7 +70,9 @@ impl Surveyor {
         let shift = *pagemap.shift.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
         // What is looked at together or not at all: whole compound pages, and whole pieces.
         let compound = self.map.page_size.checked_shl(shift).unwrap_or(u64::MAX);
-        let part = compound.clamp(self.piece(), 1 << 40).next_power_of_two();
+        let part = compound
+            .clamp(self.piece(), self.piece() * PIECES)
+            .next_power_of_two();
         let parts: u64 = spans.iter().map(|span| span.count(part)).sum();
         let mut seen = Seen::default();
         let mut tables = Seen::default();

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Pagemap, Range};
-use crate::kernel::{facts::Facts, paging::PageTables};
+use crate::kernel::{facts::Facts, memory::PAGE, paging::PageTables};
 
 /// The virtual memory map of the kernel (`vmemmap`, `CONFIG_SPARSEMEM_VMEMMAP`, without which there is no
 /// `ZONE_DEVICE`).
@@ -28,8 +28,13 @@ impl MemoryMap {
     pub fn of(facts: &Facts, tables: &PageTables) -> Result<Self> {
         let size = facts.layout.page_size;
         ensure!(size > 0, "BTF has no struct page");
+        let base = tables.vmemmap();
+        ensure!(
+            base.is_multiple_of(PAGE),
+            "the memory map starts inside a page"
+        );
         Ok(Self {
-            base: tables.vmemmap(),
+            base,
             page_size: size.into(),
             page_shift: facts.layout.page_shift,
         })

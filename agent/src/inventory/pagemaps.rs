@@ -21,12 +21,12 @@ const SHIFTS: u64 = 40;
 
 /// All that is needed to walk the list, any number of times.
 pub struct Walker {
-    array: u64,
-    tree: xarray::Layout,
-    at: Offsets,
+    pub(super) array: u64,
+    pub(super) tree: xarray::Layout,
+    pub(super) at: Offsets,
     /// Names of `enum memory_type`.
-    types: Vec<(u32, String)>,
-    page_shift: u32,
+    pub(super) types: Vec<(u32, String)>,
+    pub(super) page_shift: u32,
 }
 
 /// What a walk found.
@@ -40,15 +40,15 @@ pub struct Found {
 
 /// Where the fields of `struct dev_pagemap` are; bytes.
 #[derive(Clone, Debug)]
-struct Offsets {
-    ranges: u32,
-    nr_range: u32,
-    kind: u32,
-    flags: u32,
+pub struct Offsets {
+    pub ranges: u32,
+    pub nr_range: u32,
+    pub kind: u32,
+    pub flags: u32,
     /// `None` where all pagemaps have the geometry of a base page.
-    shift: Option<u32>,
+    pub shift: Option<u32>,
     /// `base_pfn`, `reserve`, `free`, `alloc` of the altmap.
-    altmap: [u32; 4],
+    pub altmap: [u32; 4],
 }
 
 impl Walker {

@@ -19,14 +19,14 @@ const BIAS: u32 = 10;
 
 /// Where pages count; bytes from the start of a (head) page.
 pub struct Counts {
-    map: MemoryMap,
-    flags: u64,
+    pub(super) map: MemoryMap,
+    pub(super) flags: u64,
     /// The bit of `flags` that says that the page is the head of others.
-    head: u64,
+    pub(super) head: u64,
     /// The word whose bit 0 says that the page is a tail.
-    tail: u64,
-    refcount: u64,
-    pincount: u64,
+    pub(super) tail: u64,
+    pub(super) refcount: u64,
+    pub(super) pincount: u64,
 }
 
 impl Counts {
@@ -98,12 +98,12 @@ impl Counts {
                 break;
             }
             let page = span.from + n * unit;
-            let flags = memory.u64(page + self.flags)?;
+            let flags = memory.u64(page.wrapping_add(self.flags))?;
             ensure!(
                 flags & self.head != 0,
                 "a compound page is not where it should be"
             );
-            pins.pages += u64::from(memory.u32(page + self.pincount)?);
+            pins.pages += u64::from(memory.u32(page.wrapping_add(self.pincount))?);
             pins.looked += 1;
         }
         Ok(())
@@ -125,12 +125,12 @@ impl Counts {
             let words = memory.page(part.from)?;
             let mut page = part.from;
             while page < part.to {
-                if word(words, page + self.tail) & 1 == 1 {
+                if word(words, page.wrapping_add(self.tail)) & 1 == 1 {
                     // Its head counts.
-                } else if word(words, page + self.flags) & self.head != 0 {
+                } else if word(words, page.wrapping_add(self.flags)) & self.head != 0 {
                     heads.push(page);
                 } else {
-                    let references = half(words, page + self.refcount);
+                    let references = half(words, page.wrapping_add(self.refcount));
                     // A count below zero is of a page that is being freed, or broken.
                     pins.pages +=
                         u64::from(references.cast_signed().max(0).cast_unsigned() >> BIAS);
@@ -139,7 +139,7 @@ impl Counts {
                 page += self.map.page_size;
             }
             for head in heads.drain(..) {
-                pins.pages += u64::from(memory.u32(head + self.pincount)?);
+                pins.pages += u64::from(memory.u32(head.wrapping_add(self.pincount))?);
             }
         }
         Ok(())

@@ -16,6 +16,11 @@ use crate::{cli::InventoryArgs, kernel::Kernel};
 /// When nothing is known of the kernel.
 pub fn print(args: &InventoryArgs) -> Result<ExitCode> {
     let kernel = Kernel::read(args.btf.as_deref())?;
+    #[cfg(feature = "record")]
+    if args.record {
+        print!("{}", super::record::write::record(&kernel)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let start = Instant::now();
     let mut survey = Survey::open(&kernel);
     let inventory = survey.inventory(Duration::from_millis(args.budget));

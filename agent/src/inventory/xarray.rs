@@ -12,12 +12,12 @@ const NODES: u32 = 1 << 14;
 /// Where the fields are, from BTF.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    head: u32,
-    node_shift: u32,
-    node_array: u32,
-    node_slots: u32,
+    pub head: u32,
+    pub node_shift: u32,
+    pub node_array: u32,
+    pub node_slots: u32,
     /// Slots of a node: 64, or 16 on small machines.
-    slots: u32,
+    pub slots: u32,
 }
 
 impl Layout {
@@ -50,7 +50,11 @@ impl Layout {
     pub fn pointers(&self, memory: &mut impl Memory, array: u64) -> Result<BTreeMap<u64, u64>> {
         let mut found = BTreeMap::new();
         // Entries still to be looked at: themselves, their first index, and the shift of the node that holds them.
-        let mut todo = vec![(memory.u64(array + u64::from(self.head))?, 0, None)];
+        let mut todo = vec![(
+            memory.u64(array.wrapping_add(u64::from(self.head)))?,
+            0,
+            None,
+        )];
         let mut nodes = 0;
         while let Some((entry, index, above)) = todo.pop() {
             match Entry::of(entry) {

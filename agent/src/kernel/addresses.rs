@@ -23,7 +23,8 @@ impl Addresses {
         Self::from(BufReader::with_capacity(1 << 16, list), wanted)
     }
 
-    fn from(mut list: impl BufRead, wanted: &[&'static str]) -> Result<Self> {
+    /// From a list in the form of `/proc/kallsyms`.
+    pub(crate) fn from(mut list: impl BufRead, wanted: &[&'static str]) -> Result<Self> {
         let mut found = HashMap::new();
         let mut line = String::new();
         let mut shown = false;

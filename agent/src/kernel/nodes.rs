@@ -49,7 +49,7 @@ impl Nodes {
     }
 
     /// From the numbers of blocks and their nodes.
-    fn of(mut blocks: Vec<(u64, u32)>, frames: u64) -> Self {
+    pub(crate) fn of(mut blocks: Vec<(u64, u32)>, frames: u64) -> Self {
         blocks.sort_unstable();
         let mut runs: Vec<Run> = vec![];
         for same in blocks.chunk_by(|a, b| a.0 == b.0) {

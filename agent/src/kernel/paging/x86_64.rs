@@ -95,7 +95,7 @@ impl Tables {
         };
         let mut table = self.0.root;
         for level in (1..self.0.levels).rev() {
-            let entry = memory.u64(table + 8 * index(address, level))?;
+            let entry = memory.u64(table.wrapping_add(8 * index(address, level)))?;
             (piece.entry, piece.level) = (entry, level.into());
             if entry & PRESENT == 0 || (level <= 2 && entry & BLOCK != 0) {
                 return Ok(piece);
