@@ -69,6 +69,7 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let options = load::Options {
         choice: args.probes.choice(),
         log: false,
+        holders: false,
         paging: survey.paging(),
     };
     let probes = load::load(&kernel, &options);

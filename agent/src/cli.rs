@@ -121,6 +121,9 @@ pub struct RunArgs {
     /// Log each loss as it happens in the kernel (rare; for debugging)
     #[arg(long)]
     pub bpf_log: bool,
+    /// Remember who pins pages of devices, for `daxscope holders`; costs memory, and time in every such pin
+    #[arg(long)]
+    pub track_holders: bool,
 }
 
 #[derive(Args)]

@@ -56,6 +56,8 @@ pub struct Probes {
     pub(crate) baseline: Baseline,
     pub facts: Facts,
     pub verdicts: Vec<Verdict>,
+    /// Whether [`probes::holders`] has anything to tell.
+    pub holders: bool,
 }
 
 /// What is decided before loading.
@@ -63,6 +65,8 @@ pub struct Options {
     pub choice: Choice,
     /// Whether losses are logged as they happen.
     pub log: bool,
+    /// Whether it is remembered who holds pins.
+    pub holders: bool,
     /// Where the kernel's page tables are, as far as that is known.
     pub paging: Paging,
 }
@@ -144,6 +148,7 @@ pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes> {
         object,
         facts,
         verdicts,
+        holders: options.holders,
     })
 }
 

@@ -3,6 +3,7 @@
 
 pub mod gup;
 pub mod health;
+pub mod holders;
 pub mod kernel_count;
 pub mod memremap;
 pub mod pagemap;

@@ -44,6 +44,7 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
     let options = load::Options {
         choice: args.probes.choice(),
         log: args.bpf_log,
+        holders: args.track_holders,
         paging: survey.paging(),
     };
     let mut probes = load::load(&kernel, &options)?;

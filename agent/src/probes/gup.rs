@@ -32,6 +32,13 @@ const ENTRIES: [(u32, &str, &str); point::GUP_ENTRIES] = [
     (point::GET_USER_PAGES_LOCKED, "get", "locked"),
 ];
 
+/// `pin fast` of a way into GUP: its labels `how` and `entry`.
+#[must_use]
+pub fn entry_words(number: u32) -> Option<String> {
+    let found = ENTRIES.iter().find(|(entry, ..)| *entry == number);
+    found.map(|(_, how, entry)| format!("{how} {entry}"))
+}
+
 /// A way into GUP; `pages` is the position of the array of pages.
 const fn entry(number: u32, symbols: &'static [&'static str], pages: Pages) -> Point {
     Point {
