@@ -6,7 +6,7 @@ use aya_obj::{Object, ProgramSection};
 use daxscope::{load::OBJECT, probes};
 use daxscope_common::{
     geometry,
-    gup::{Gup, GupErrors},
+    gup::{Gup, GupErrors, PINNED_PAGEMAPS, Pinned},
     layout::Layout,
     lost, memremap, point, reader,
     span::{GUP_IN_FLIGHT, REGION_IN_FLIGHT, Span},
@@ -91,6 +91,12 @@ fn maps_have_the_shapes_of_common() {
             point::GUP_ENTRIES,
         ),
         ("TABLES_PIECE", u32s, size_of::<tables::Piece>(), 1),
+        (
+            "GUP_PAGEMAPS",
+            u64s,
+            size_of::<Pinned>(),
+            PINNED_PAGEMAPS as usize,
+        ),
         ("GUP_UNPINNED", u32s, u64s, geometry::SLOTS),
         ("READER_PAGE", u32s, reader::PAGE, 1),
         ("GUP_SPANS", u64s, size_of::<Span>(), GUP_IN_FLIGHT as usize),

@@ -8,10 +8,15 @@ use crate::{ERRNOS, hist::Hist, pod};
 pub struct Gup {
     pub calls: u64,
     pub pages: u64,
+    /// Of the calls, those of whose pages not all were told apart: some are counted as their neighbours are.
+    pub sampled_calls: u64,
+    /// Of the calls and pages, those asked for with `FOLL_LONGTERM`.
+    pub longterm_calls: u64,
+    pub longterm_pages: u64,
     /// Of the calls whose beginning was seen; the others are in the `LOST` map.
     pub duration: Hist,
 }
-const _: () = assert!(size_of::<Gup>() == 16 + size_of::<Hist>());
+const _: () = assert!(size_of::<Gup>() == 40 + size_of::<Hist>());
 
 /// Failed calls of one entry point, by errno.
 #[repr(C)]
@@ -20,4 +25,17 @@ pub struct GupErrors {
     pub by_errno: [u64; ERRNOS],
 }
 const _: () = assert!(size_of::<GupErrors>() == 8 * ERRNOS);
-pod!(Gup, GupErrors);
+
+/// Pages of one pagemap that were pinned and given back under watch. What the kernel gives back inside a request is in
+/// neither: the request does not return it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    pub acquired: u64,
+    pub released: u64,
+}
+const _: () = assert!(size_of::<Pinned>() == 16);
+pod!(Gup, GupErrors, Pinned);
+
+/// Pagemaps whose pins are counted at one time.
+pub const PINNED_PAGEMAPS: u32 = 1024;

@@ -22,7 +22,8 @@ pub struct Span {
     pub frame: u32,
     /// Slot of the geometry, where it is known at entry.
     pub geometry: u32,
-    pub pad: u32,
+    /// The flags that the call was made with, in room gup.
+    pub flags: u32,
 }
 const _: () = assert!(size_of::<Span>() == 32);
 pod!(Span);
@@ -42,7 +43,7 @@ impl Span {
             point,
             frame: 0,
             geometry,
-            pad: 0,
+            flags: 0,
         }
     }
 }

@@ -18,6 +18,8 @@ pub trait Call {
     const ARGS_AT_RETURN: bool;
     /// Argument `n`, where it can be seen here. At most the sixth (`n == 5`): further ones are on the stack.
     fn arg(&self, n: usize) -> Option<u64>;
+    /// Argument `n`, of an integer type.
+    fn int_arg(&self, n: usize) -> Option<u64>;
     /// The result of a function with `args` parameters; only at its return.
     fn ret(&self, args: u32) -> Option<u64>;
     /// Where the call's stack frame lies: higher than that of any call nested in it, and the same at entry and
@@ -42,6 +44,11 @@ impl Call for Traced {
         // By helper rather than directly: the verifier of 5.10 to 6.12 at least refuses to load an argument
         // that is a pointer to a pointer ("arg type PTR is not a struct").
         read(self.0 as u64 + 8 * n as u64)
+    }
+    #[inline(always)]
+    fn int_arg(&self, n: usize) -> Option<u64> {
+        // SAFETY: a slot of the array of arguments; the verifier knows how many the function has.
+        Some(unsafe { self.0.cast::<u64>().add(n).read_volatile() })
     }
     #[inline(always)]
     fn ret(&self, args: u32) -> Option<u64> {
@@ -71,6 +78,10 @@ impl<const RETURN: bool> Call for Probed<RETURN> {
             return None;
         }
         ProbeContext::new(self.0).arg(n)
+    }
+    #[inline(always)]
+    fn int_arg(&self, n: usize) -> Option<u64> {
+        self.arg(n)
     }
     #[inline(always)]
     fn ret(&self, _args: u32) -> Option<u64> {

@@ -2,24 +2,29 @@
 //! `gup_put_folio` (`gup/unpin.rs`). Produces: calls, pages, errors and durations by entry point and geometry; pages
 //! unpinned.
 
+mod runs;
 mod unpin;
 
-use aya_ebpf::{macros::map, maps::PerCpuArray};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    macros::map,
+    maps::{PerCpuArray, PerCpuHashMap},
+};
 use daxscope_common::{
     ERRNOS,
     geometry::{SLOTS, UNKNOWN},
-    gup::{Gup, GupErrors},
+    gup::{Gup, GupErrors, PINNED_PAGEMAPS, Pinned},
     lost,
-    point::{GET_USER_PAGES_UNLOCKED, GUP_ENTRIES},
+    point::{GET_USER_PAGES_UNLOCKED, GUP_ENTRIES, MEMFD_PIN_FOLIOS},
     span::{GUP_IN_FLIGHT, Span},
 };
 
+use self::runs::{GEOMETRY, SAMPLED, count_runs};
 use crate::{
     call::{Call, point},
-    field::read,
     hist::{add, record},
     layout::layout,
-    page::page_geometry,
+    page::{is_pagemap, pagemap_geometry},
     span::{self, Return, Spans, UNSEEN},
 };
 
@@ -27,23 +32,33 @@ use crate::{
 static GUP: PerCpuArray<Gup> = PerCpuArray::with_max_entries((GUP_ENTRIES * SLOTS) as u32, 0);
 #[map]
 static GUP_ERRORS: PerCpuArray<GupErrors> = PerCpuArray::with_max_entries(GUP_ENTRIES as u32, 0);
+/// Pages unpinned, by geometry.
+#[map]
+static GUP_UNPINNED: PerCpuArray<u64> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
+/// By the address of the `struct dev_pagemap`, which stays in the kernel's and our own memory.
+#[map]
+static GUP_PAGEMAPS: PerCpuHashMap<u64, Pinned> =
+    PerCpuHashMap::with_max_entries(PINNED_PAGEMAPS, 0);
 #[map]
 static GUP_SPANS: Spans<{ lost::GUP_SPANS }> = Spans::new(GUP_IN_FLIGHT);
 
-// The number is the argument that holds the array of pages (mm/gup.c; the agent checks it against BTF).
-point!(pin_user_pages_fast, PIN_USER_PAGES_FAST, enter: enter::<3, _>, exit: exit_int::<3>);
-point!(pin_user_pages_fast_only, PIN_USER_PAGES_FAST_ONLY, enter: enter::<3, _>, exit: exit_int::<3>);
-point!(pin_user_pages, PIN_USER_PAGES, enter: enter::<3, _>, exit: exit_long::<3>);
-point!(pin_user_pages_remote, PIN_USER_PAGES_REMOTE, enter: enter::<4, _>, exit: exit_long::<4>);
-point!(pin_user_pages_unlocked, PIN_USER_PAGES_UNLOCKED, enter: enter::<2, _>, exit: exit_long::<2>);
-point!(pin_user_pages_locked, PIN_USER_PAGES_LOCKED, enter: enter::<3, _>, exit: exit_long::<3>);
-point!(memfd_pin_folios, MEMFD_PIN_FOLIOS, enter: enter::<3, _>, exit: exit_long::<3>);
-point!(get_user_pages_fast, GET_USER_PAGES_FAST, enter: enter::<3, _>, exit: exit_int::<3>);
-point!(get_user_pages_fast_only, GET_USER_PAGES_FAST_ONLY, enter: enter::<3, _>, exit: exit_int::<3>);
-point!(get_user_pages, GET_USER_PAGES, enter: enter::<3, _>, exit: exit_long::<3>);
-point!(get_user_pages_remote, GET_USER_PAGES_REMOTE, enter: enter::<4, _>, exit: exit_long::<4>);
-point!(get_user_pages_unlocked, GET_USER_PAGES_UNLOCKED, enter: enter::<2, _>, exit: exit_long::<2>);
-point!(get_user_pages_locked, GET_USER_PAGES_LOCKED, enter: enter::<3, _>, exit: exit_long::<3>);
+// The numbers are the arguments that hold the array of pages and the flags (mm/gup.c; the agent checks them against BTF).
+point!(pin_user_pages_fast, PIN_USER_PAGES_FAST, enter: enter::<3, 2, _>, exit: exit_int::<3, 2>);
+point!(pin_user_pages_fast_only, PIN_USER_PAGES_FAST_ONLY, enter: enter::<3, 2, _>, exit: exit_int::<3, 2>);
+point!(pin_user_pages, PIN_USER_PAGES, enter: enter::<3, 2, _>, exit: exit_long::<3, 2>);
+point!(pin_user_pages_remote, PIN_USER_PAGES_REMOTE, enter: enter::<4, 3, _>, exit: exit_long::<4, 3>);
+point!(pin_user_pages_unlocked, PIN_USER_PAGES_UNLOCKED, enter: enter::<2, 3, _>, exit: exit_long::<2, 3>);
+point!(pin_user_pages_locked, PIN_USER_PAGES_LOCKED, enter: enter::<3, 2, _>, exit: exit_long::<3, 2>);
+point!(memfd_pin_folios, MEMFD_PIN_FOLIOS, enter: enter::<3, NO_FLAGS, _>, exit: exit_long::<3, NO_FLAGS>);
+point!(get_user_pages_fast, GET_USER_PAGES_FAST, enter: enter::<3, 2, _>, exit: exit_int::<3, 2>);
+point!(get_user_pages_fast_only, GET_USER_PAGES_FAST_ONLY, enter: enter::<3, 2, _>, exit: exit_int::<3, 2>);
+point!(get_user_pages, GET_USER_PAGES, enter: enter::<3, 2, _>, exit: exit_long::<3, 2>);
+point!(get_user_pages_remote, GET_USER_PAGES_REMOTE, enter: enter::<4, 3, _>, exit: exit_long::<4, 3>);
+point!(get_user_pages_unlocked, GET_USER_PAGES_UNLOCKED, enter: enter::<2, 3, _>, exit: exit_long::<2, 3>);
+point!(get_user_pages_locked, GET_USER_PAGES_LOCKED, enter: enter::<3, 2, _>, exit: exit_long::<3, 2>);
+
+/// In place of the position of the flags: there are none.
+const NO_FLAGS: usize = usize::MAX;
 
 /// Lanes of [`GUP_SPANS`]: a thread has one request and one release in flight at most.
 const REQUEST: u32 = 0;
@@ -57,39 +72,58 @@ fn nestable(point: u32) -> bool {
 }
 
 #[inline(always)]
-fn enter<const PAGES: usize, C: Call>(call: &C, point: u32) {
-    // Read where it is used, if it can be seen there: a remembered one may be of an earlier call, should both the return
-    // of that and the entry of this have been missed.
-    let pages = if C::ARGS_AT_RETURN {
-        0
+fn enter<const PAGES: usize, const FLAGS: usize, C: Call>(call: &C, point: u32) {
+    // Read where they are used, if they can be seen there: remembered ones may be of an earlier call, should both the
+    // return of that and the entry of this have been missed.
+    let (pages, flags) = if C::ARGS_AT_RETURN {
+        (0, 0)
     } else {
-        call.arg(PAGES).unwrap_or(0)
+        (call.arg(PAGES).unwrap_or(0), gup_flags::<FLAGS>(call))
     };
-    let span = Span::new(point, pages, UNKNOWN);
+    let span = Span {
+        flags,
+        ..Span::new(point, pages, UNKNOWN)
+    };
     span::enter(&GUP_SPANS, REQUEST, nestable(point), call, span);
+}
+
+#[inline(always)]
+fn gup_flags<const FLAGS: usize>(call: &impl Call) -> u32 {
+    if FLAGS == NO_FLAGS {
+        return 0;
+    }
+    call.int_arg(FLAGS).unwrap_or(0) as u32
 }
 
 /// The fast functions return `int`: the upper half of the register is undefined.
 #[inline(always)]
-fn exit_int<const PAGES: usize>(call: &impl Call, point: u32) {
-    exit::<PAGES>(call, point, |ret| i64::from(ret as i32));
+fn exit_int<const PAGES: usize, const FLAGS: usize>(call: &impl Call, point: u32) {
+    exit::<PAGES, FLAGS, _>(call, point, |ret| i64::from(ret as i32));
 }
 
 #[inline(always)]
-fn exit_long<const PAGES: usize>(call: &impl Call, point: u32) {
-    exit::<PAGES>(call, point, |ret| ret as i64);
+fn exit_long<const PAGES: usize, const FLAGS: usize>(call: &impl Call, point: u32) {
+    exit::<PAGES, FLAGS, _>(call, point, |ret| ret as i64);
 }
 
 #[inline(always)]
-fn exit<const PAGES: usize>(call: &impl Call, point: u32, signed: impl Fn(u64) -> i64) {
-    let (remembered, ns) = match span::exit(&GUP_SPANS, REQUEST, nestable(point), call, point) {
-        Return::Of(span, ns) => (span.arg, ns),
+fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
+    call: &C,
+    point: u32,
+    signed: impl Fn(u64) -> i64,
+) {
+    let (pages, flags, ns) = match span::exit(&GUP_SPANS, REQUEST, nestable(point), call, point) {
+        Return::Of(span, ns) => (span.arg, span.flags, ns),
         Return::Nested => return,
         // Perhaps a request of its own, perhaps part of one that was not remembered either.
         Return::Unmatched if nestable(point) => return crate::lost::count(lost::NESTING),
-        Return::Unmatched => (0, UNSEEN),
+        Return::Unmatched => (0, 0, UNSEEN),
     };
-    let pages = call.arg(PAGES).unwrap_or(remembered);
+    let (pages, flags) = if C::ARGS_AT_RETURN {
+        (call.arg(PAGES).unwrap_or(0), gup_flags::<FLAGS>(call))
+    } else {
+        (pages, flags)
+    };
     let Some(ret) = call.ret(layout!(args[point as usize])) else {
         return;
     };
@@ -97,29 +131,28 @@ fn exit<const PAGES: usize>(call: &impl Call, point: u32, signed: impl Fn(u64) -
     if ret < 0 {
         count_error(point, ret.wrapping_neg() as u64);
     }
+    let longterm = flags & layout!(foll_longterm) != 0;
     // No array: the caller wants the pages faulted in, and gets no reference to them.
-    let got = if ret > 0 && pages != 0 { ret as u64 } else { 0 };
-    let geometry = if got == 0 {
-        UNKNOWN
+    let found = if ret > 0 && pages != 0 {
+        let what = if longterm { point | LONGTERM } else { point };
+        count_runs(pages, ret as u64, what, 0)
     } else {
-        first_geometry(pages)
+        UNKNOWN
     };
-    if let Some(stats) = stats(point, geometry) {
+    if let Some(stats) = stats(point, found & GEOMETRY) {
         // SAFETY: a value of a per-CPU array.
         unsafe {
             add(&raw mut (*stats).calls, 1);
+            if longterm {
+                add(&raw mut (*stats).longterm_calls, 1);
+            }
+            if found & SAMPLED != 0 {
+                add(&raw mut (*stats).sampled_calls, 1);
+            }
             if ns != UNSEEN {
                 record(&raw mut (*stats).duration, ns);
             }
         }
-    }
-    if got > 0 {
-        count_pages(pages, got, geometry, |geometry, n| {
-            if let Some(stats) = stats(point, geometry) {
-                // SAFETY: a value of a per-CPU array.
-                unsafe { add(&raw mut (*stats).pages, n) };
-            }
-        });
     }
 }
 
@@ -140,55 +173,69 @@ fn count_error(point: u32, errno: u64) {
     }
 }
 
-/// Geometry of the page that an element of an array of `struct page *` points to.
-#[inline(always)]
-fn geometry_at(pages: u64, index: u64) -> u32 {
-    if let Some(page) = read::<u64>(pages + 8 * index) {
-        return page_geometry(page);
-    }
-    crate::lost::count(lost::UNREADABLE);
-    UNKNOWN
-}
+/// What [`count_run`] counts: a request, by the number of its point, with `FOLL_LONGTERM` or not; or a release.
+const LONGTERM: u32 = 1 << 31;
+const RELEASED: u32 = LONGTERM - 1;
 
-#[inline(always)]
-fn first_geometry(pages: u64) -> u32 {
-    geometry_at(pages, 0)
-}
-
-/// Counts `n` pages by geometry. A request covers one range of addresses, nearly always of one mapping: if its
-/// last page is like its first, all are taken to be. If not, the seam is found by bisection.
-#[inline(always)]
-fn count_pages(pages: u64, n: u64, first: u32, count: impl Fn(u32, u64)) {
-    let last = if n == 1 {
-        first
-    } else {
-        geometry_at(pages, n - 1)
-    };
-    if last == first {
-        return count(first, n);
-    }
-    let seam = seam(pages, n, first);
-    count(first, seam);
-    count(last, n - seam);
-}
-
-/// The index of the first page that is not like page 0, where page `n - 1` is known not to be. A global function, as
-/// is [`page_geometry`], so that the verifier walks its loop once.
+/// Counts pages of one pagemap, and returns their geometry slot. `frame` is where the call's stack frame lies
+/// ([`Call::frame`]); only a release needs it. A global function, as in `runs.rs`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn seam(pages: u64, n: u64, first: u32) -> u64 {
-    let (mut like, mut unlike) = (0, n - 1);
-    // 2^32 pages are 16 TiB, and the count is an int or bounded by memory.
-    for _ in 0..32 {
-        if unlike - like <= 1 {
-            break;
+pub extern "C" fn count_run(pgmap: u64, n: u64, what: u32, frame: u32) -> u32 {
+    let geometry = pagemap_geometry(pgmap);
+    if what == RELEASED {
+        if let Some(unpinned) = GUP_UNPINNED.get_ptr_mut(geometry) {
+            // SAFETY: a value of a per-CPU array.
+            unsafe { add(unpinned, n) };
         }
-        let middle = like + (unlike - like) / 2;
-        if geometry_at(pages, middle) == first {
-            like = middle;
-        } else {
-            unlike = middle;
+        // What the kernel undoes inside a request was never returned, so not acquired.
+        if is_pagemap(pgmap)
+            && !span::inside(&GUP_SPANS, REQUEST, frame)
+            && let Some(pinned) = pinned(pgmap)
+        {
+            // SAFETY: a value of a per-CPU hash, whose entries are reused but never freed.
+            unsafe { add(&raw mut (*pinned).released, n) };
+        }
+        return geometry;
+    }
+    let point = what & !LONGTERM;
+    if let Some(stats) = stats(point, geometry) {
+        // SAFETY: a value of a per-CPU array.
+        unsafe {
+            add(&raw mut (*stats).pages, n);
+            if what != point {
+                add(&raw mut (*stats).longterm_pages, n);
+            }
         }
     }
-    unlike
+    // The points that pin come first.
+    if point <= MEMFD_PIN_FOLIOS
+        && is_pagemap(pgmap)
+        && let Some(pinned) = pinned(pgmap)
+    {
+        // SAFETY: as above.
+        unsafe { add(&raw mut (*pinned).acquired, n) };
+    }
+    geometry
+}
+
+static NONE: Pinned = Pinned {
+    acquired: 0,
+    released: 0,
+};
+
+/// The pins of a pagemap, which gets its entry when it is first met.
+#[inline(always)]
+fn pinned(pgmap: u64) -> Option<*mut Pinned> {
+    if let Some(pinned) = GUP_PAGEMAPS.get_ptr_mut(pgmap) {
+        return Some(pinned);
+    }
+    let inserted = GUP_PAGEMAPS.insert(pgmap, NONE, u64::from(BPF_NOEXIST));
+    // Where another CPU was faster, this finds what that inserted.
+    let pinned = GUP_PAGEMAPS.get_ptr_mut(pgmap);
+    if let (None, Err(error)) = (pinned, inserted) {
+        crate::lost::insert_failed(lost::GUP_PAGEMAPS, error);
+        crate::lost::count(lost::PAGEMAP);
+    }
+    pinned
 }

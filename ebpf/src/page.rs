@@ -1,4 +1,4 @@
-//! From a `struct page` to the geometry of the pagemap that it belongs to.
+//! From a `struct page` to the pagemap that it belongs to, and to its geometry.
 
 use daxscope_common::{
     geometry::{SYSTEM, UNKNOWN},
@@ -8,27 +8,55 @@ use daxscope_common::{
 
 use crate::{field::read, geometry, layout::layout};
 
-/// The geometry slot of a page, given as the address of its `struct page`.
+/// In place of a pagemap's address: the page belongs to none.
+pub const NO_PAGEMAP: u64 = 0;
+/// In place of a pagemap's address: it cannot be told.
+pub const UNKNOWN_PAGEMAP: u64 = 4;
+
+/// Whether this is the address of a pagemap.
+#[inline(always)]
+pub fn is_pagemap(pgmap: u64) -> bool {
+    pgmap > UNKNOWN_PAGEMAP
+}
+
+/// The pagemap of a page, given as the address of its `struct page`; or [`NO_PAGEMAP`], or [`UNKNOWN_PAGEMAP`].
 ///
 /// A page of no pagemap costs one read: the zone number stands in the flags of heads and tails alike.
 ///
 /// A global function, which the verifier checks once, instead of at every call and in every turn of a loop.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn page_geometry(page: u64) -> u32 {
+pub extern "C" fn page_pagemap(page: u64) -> u64 {
     let zone_shift = layout!(zone_shift);
     if zone_shift == ABSENT {
-        return UNKNOWN;
+        return UNKNOWN_PAGEMAP;
     }
     let Some(flags) = read::<u64>(page + u64::from(layout!(page_flags))) else {
         return unreadable();
     };
     if (flags >> (zone_shift & 63)) as u32 & layout!(zone_mask) != layout!(zone_device) {
-        return SYSTEM;
+        return NO_PAGEMAP;
     }
-    match pgmap(page) {
-        Some(pgmap) => of_pgmap(pgmap),
-        None => unreadable(),
+    match pagemap_word(page) {
+        Some(pgmap) if is_pagemap(pgmap) => pgmap,
+        _ => unreadable(),
+    }
+}
+
+/// The geometry slot of a page.
+#[inline(always)]
+pub fn page_geometry(page: u64) -> u32 {
+    pagemap_geometry(page_pagemap(page))
+}
+
+/// The geometry slot of what [`page_pagemap`] returned.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn pagemap_geometry(pgmap: u64) -> u32 {
+    match pgmap {
+        NO_PAGEMAP => SYSTEM,
+        UNKNOWN_PAGEMAP => UNKNOWN,
+        _ => of_pgmap(pgmap),
     }
 }
 
@@ -44,17 +72,18 @@ pub fn of_pgmap(pgmap: u64) -> u32 {
             geometry::slot(0)
         };
     }
-    match read::<u64>(pgmap + u64::from(offset)) {
-        Some(shift) => geometry::slot(shift),
-        None => unreadable(),
+    if let Some(shift) = read::<u64>(pgmap + u64::from(offset)) {
+        return geometry::slot(shift);
     }
+    unreadable();
+    UNKNOWN
 }
 
 /// The pagemap of a page of `ZONE_DEVICE`: a word of the head page. In a tail the same word says where the
 /// head is, with bit 0 set: as a pointer, or since 7.1 as a mask (`compound_info`, include/linux/page-flags.h)
 /// whose 24 highest bits are all set, which no `struct page` pointer has.
 #[inline(always)]
-fn pgmap(page: u64) -> Option<u64> {
+fn pagemap_word(page: u64) -> Option<u64> {
     let offset = u64::from(layout!(page_word));
     let word = read::<u64>(page + offset)?;
     if word & 1 == 0 {
@@ -69,7 +98,7 @@ fn pgmap(page: u64) -> Option<u64> {
 }
 
 #[inline(always)]
-fn unreadable() -> u32 {
+fn unreadable() -> u64 {
     crate::lost::count(lost::UNREADABLE);
-    UNKNOWN
+    UNKNOWN_PAGEMAP
 }

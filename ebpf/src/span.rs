@@ -86,10 +86,9 @@ pub fn enter<const MAP: u32>(
     true
 }
 
-/// Whether a call is made from inside a remembered one of the lane.
+/// Whether a call, given by where its frame lies, is made from inside a remembered one of the lane.
 #[inline(always)]
-pub fn inside<const MAP: u32>(spans: &Spans<MAP>, lane: u32, call: &impl Call) -> bool {
-    let frame = call.frame();
+pub fn inside<const MAP: u32>(spans: &Spans<MAP>, lane: u32, frame: u32) -> bool {
     spans
         .get(key(lane, frame))
         .is_some_and(|open| open.frame >= frame)

@@ -98,6 +98,11 @@ fn by(
                 return Err(failure);
             }
         }
+        if let Ok(info) = program.info()
+            && let Some(instructions) = info.verified_instruction_count()
+        {
+            log::debug!("{name}: the verifier looked at {instructions} instructions");
+        }
     }
     Ok(kprobes)
 }

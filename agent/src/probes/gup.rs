@@ -1,10 +1,12 @@
 //! Room gup. Traces: every `pin_user_pages*` and `get_user_pages*`, `memfd_pin_folios`; every exported `unpin_*`, and
 //! `gup_put_folio`. Produces: calls, pages, errors and durations by entry point and geometry; pages unpinned.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use daxscope_common::{
     geometry,
-    gup::{Gup, GupErrors},
+    gup::{Gup, GupErrors, PINNED_PAGEMAPS, Pinned},
     point,
 };
 
@@ -39,24 +41,8 @@ pub fn entry_words(number: u32) -> Option<String> {
     found.map(|(_, how, entry)| format!("{how} {entry}"))
 }
 
-/// A way into GUP; `pages` is the position of the array of pages.
-const fn entry(number: u32, symbols: &'static [&'static str], pages: Pages) -> Point {
-    Point {
-        name: symbols[0],
-        number,
-        symbols,
-        returns: true,
-        reads: pages,
-        need: Need::IfPresent,
-    }
-}
-type Pages = &'static [(usize, &'static [&'static str])];
-const THIRD: Pages = &[(2, &["pages"])];
-const FOURTH: Pages = &[(3, &["pages"])];
-const FIFTH: Pages = &[(4, &["pages"])];
-
-/// An exported way to give pins back.
-const fn unpin(number: u32, symbols: &'static [&'static str], reads: Pages) -> Point {
+/// A way into GUP, with the positions of the array of pages and of the flags.
+const fn entry(number: u32, symbols: &'static [&'static str], reads: Reads) -> Point {
     Point {
         name: symbols[0],
         number,
@@ -66,9 +52,25 @@ const fn unpin(number: u32, symbols: &'static [&'static str], reads: Pages) -> P
         need: Need::IfPresent,
     }
 }
-const ONE: Pages = &[(0, &["page", "folio"])];
-const RANGE: Pages = &[(0, &["page", "folio"]), (1, &["npages"])];
-const MANY: Pages = &[(0, &["pages", "folios"]), (1, &["npages", "nfolios"])];
+type Reads = &'static [(usize, &'static [&'static str])];
+const THIRD: Reads = &[(2, &["pages"]), (3, &["gup_flags"])];
+const FOURTH: Reads = &[(3, &["pages"]), (2, &["gup_flags"])];
+const FIFTH: Reads = &[(4, &["pages"]), (3, &["gup_flags"])];
+
+/// An exported way to give pins back.
+const fn unpin(number: u32, symbols: &'static [&'static str], reads: Reads) -> Point {
+    Point {
+        name: symbols[0],
+        number,
+        symbols,
+        returns: true,
+        reads,
+        need: Need::IfPresent,
+    }
+}
+const ONE: Reads = &[(0, &["page", "folio"])];
+const RANGE: Reads = &[(0, &["page", "folio"]), (1, &["npages"])];
+const MANY: Reads = &[(0, &["pages", "folios"]), (1, &["npages", "nfolios"])];
 
 pub static FAMILY: Family = Family {
     name: "gup",
@@ -147,7 +149,16 @@ pub static FAMILY: Family = Family {
         unpin(point::UNPIN_FOLIO, &["unpin_folio"], ONE),
         unpin(point::UNPIN_FOLIOS, &["unpin_folios"], MANY),
     ],
-    metrics: &[&CALLS, &PAGES, &DURATION, &ERRORS, &UNPINNED],
+    metrics: &[
+        &CALLS,
+        &PAGES,
+        &SAMPLED_CALLS,
+        &LONGTERM_CALLS,
+        &LONGTERM_PAGES,
+        &DURATION,
+        &ERRORS,
+        &UNPINNED,
+    ],
     read,
 };
 
@@ -163,6 +174,27 @@ static PAGES: Metric = Metric {
     kind: Kind::Counter,
     help: "User pages returned by successful requests; for memfd, folios. Source: return of the entry point in \
            mm/gup.c.",
+    labels: &["how", "entry", "geometry"],
+};
+static SAMPLED_CALLS: Metric = Metric {
+    name: "gup_sampled_calls_total",
+    kind: Kind::Counter,
+    help: "Of the requests, those with pages of which not each was looked at or proven to be like its neighbours: too many \
+           that do not follow each other in memory. By the geometry of the first page. Source: the programs.",
+    labels: &["how", "entry", "geometry"],
+};
+static LONGTERM_CALLS: Metric = Metric {
+    name: "gup_longterm_calls_total",
+    kind: Kind::Counter,
+    help: "Of the requests, those with FOLL_LONGTERM, by the geometry of the first page returned. Source: gup_flags of \
+           the entry point in mm/gup.c.",
+    labels: &["how", "entry", "geometry"],
+};
+static LONGTERM_PAGES: Metric = Metric {
+    name: "gup_longterm_pages_total",
+    kind: Kind::Counter,
+    help: "Of the pages returned, those asked for with FOLL_LONGTERM. Source: gup_flags and the return of the entry \
+           point in mm/gup.c.",
     labels: &["how", "entry", "geometry"],
 };
 static DURATION: Metric = Metric {
@@ -197,8 +229,8 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
         for (slot, geometry) in &geometries.slots {
             let index = number as usize * geometry::SLOTS + *slot as usize;
             let stats: Vec<Gup> = maps::per_cpu(object, "GUP", index)?;
-            let calls = stats.iter().map(|stats| stats.calls).sum();
-            let pages = stats.iter().map(|stats| stats.pages).sum();
+            let sum = |field: fn(&Gup) -> u64| stats.iter().map(field).sum();
+            let (calls, pages): (u64, u64) = (sum(|stats| stats.calls), sum(|stats| stats.pages));
             let durations = total(stats.iter().map(|stats| &stats.duration));
             if geometry == "unknown" && calls == 0 && pages == 0 {
                 continue;
@@ -206,6 +238,9 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
             let labels = [how, entry, geometry];
             samples.push(CALLS.count(labels, calls));
             samples.push(PAGES.count(labels, pages));
+            samples.push(SAMPLED_CALLS.count(labels, sum(|stats| stats.sampled_calls)));
+            samples.push(LONGTERM_CALLS.count(labels, sum(|stats| stats.longterm_calls)));
+            samples.push(LONGTERM_PAGES.count(labels, sum(|stats| stats.longterm_pages)));
             samples.push(DURATION.durations(labels, durations));
         }
         let errors: Vec<GupErrors> = maps::per_cpu(object, "GUP_ERRORS", number as usize)?;
@@ -224,4 +259,20 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
         }
     }
     Ok(samples)
+}
+
+/// Pages of device memory that were pinned and given back under watch, by the address of their pagemap, which is a key
+/// and never shown. Pins given back by the kernel inside the request that took them are in neither.
+///
+/// # Errors
+/// When the map cannot be read.
+pub fn pinned(probes: &Probes) -> Result<BTreeMap<u64, Pinned>> {
+    let all: Vec<(u64, Vec<Pinned>)> =
+        maps::per_cpu_hash(probes.object(), "GUP_PAGEMAPS", PINNED_PAGEMAPS)?;
+    let total = |values: Vec<Pinned>| Pinned {
+        acquired: values.iter().map(|pinned| pinned.acquired).sum(),
+        released: values.iter().map(|pinned| pinned.released).sum(),
+    };
+    let all = all.into_iter();
+    Ok(all.map(|(pgmap, values)| (pgmap, total(values))).collect())
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
-    maps::{HashMap, MapData, PerCpuArray},
+    maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap},
 };
 
 fn named<'a>(object: &'a Ebpf, name: &str) -> Result<&'a aya::maps::Map> {
@@ -40,4 +40,21 @@ pub fn hash<K: Pod + Ord, V: Pod>(object: &Ebpf, name: &str, size: u32) -> Resul
 pub fn entries<K: Pod, V: Pod>(object: &Ebpf, name: &str, size: u32) -> Result<u64> {
     let map: HashMap<&MapData, K, V> = named(object, name)?.try_into()?;
     Ok(map.keys().take(size as usize).flatten().count() as u64)
+}
+
+/// As [`hash`], with the values of all CPUs of each key.
+pub fn per_cpu_hash<K: Pod + Ord, V: Pod>(
+    object: &Ebpf,
+    name: &str,
+    size: u32,
+) -> Result<Vec<(K, Vec<V>)>> {
+    let map: PerCpuHashMap<&MapData, K, V> = named(object, name)?.try_into()?;
+    let mut found = std::collections::BTreeMap::new();
+    for key in map.keys().take(2 * size as usize) {
+        let key = key.with_context(|| format!("cannot walk map {name}"))?;
+        if let Ok(values) = map.get(&key, 0) {
+            found.insert(key, values.iter().copied().collect());
+        }
+    }
+    Ok(found.into_iter().collect())
 }

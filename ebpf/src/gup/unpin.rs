@@ -1,24 +1,21 @@
 //! Pins that are given back.
 
-use aya_ebpf::{macros::map, maps::PerCpuArray};
 use daxscope_common::{
-    geometry::{SLOTS, UNKNOWN},
+    geometry::UNKNOWN,
     point::{UNPIN_USER_PAGE, UNPIN_USER_PAGES},
     span::Span,
 };
 
-use super::{GUP_SPANS, RELEASE, count_pages, first_geometry};
+use super::{
+    GUP_SPANS, RELEASE, RELEASED, count_run,
+    runs::{count_runs, is_of},
+};
 use crate::{
     call::{Call, point},
-    hist::add,
     layout::layout,
-    page::page_geometry,
+    page::page_pagemap,
     span,
 };
-
-/// Pages unpinned, by geometry.
-#[map]
-static GUP_UNPINNED: PerCpuArray<u64> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
 
 point!(gup_put, GUP_PUT, enter: enter_put);
 
@@ -29,16 +26,9 @@ fn enter_put(call: &impl Call, _point: u32) {
     let (Some(folio), Some(refs), Some(flags)) = (call.arg(0), call.arg(1), call.arg(2)) else {
         return;
     };
-    if flags as u32 & layout!(foll_pin) != 0 && !span::inside(&GUP_SPANS, RELEASE, call) {
-        count_unpinned(page_geometry(folio), u64::from(refs as u32));
-    }
-}
-
-#[inline(always)]
-fn count_unpinned(geometry: u32, pages: u64) {
-    if let Some(unpinned) = GUP_UNPINNED.get_ptr_mut(geometry) {
-        // SAFETY: a value of a per-CPU array.
-        unsafe { add(unpinned, pages) };
+    let frame = call.frame();
+    if flags as u32 & layout!(foll_pin) != 0 && !span::inside(&GUP_SPANS, RELEASE, frame) {
+        count_run(page_pagemap(folio), u64::from(refs as u32), RELEASED, frame);
     }
 }
 
@@ -79,7 +69,7 @@ fn enter_unpin_one(call: &impl Call, point: u32) {
     if outermost(call, point)
         && let Some(page) = call.arg(0)
     {
-        count_unpinned(page_geometry(page), 1);
+        count_run(page_pagemap(page), 1, RELEASED, call.frame());
     }
 }
 
@@ -89,8 +79,39 @@ fn enter_unpin_range(call: &impl Call, point: u32) {
     if outermost(call, point)
         && let (Some(page), Some(n)) = (call.arg(0), call.arg(1))
     {
-        count_unpinned(page_geometry(page), n);
+        count_range(page, n, call.frame());
     }
+}
+
+/// Counts the release of pages whose struct pages follow each other. Their ends may be of two pagemaps whose ranges meet:
+/// RDMA joined such pages up to 6.1 (`__sg_alloc_table_from_pages`; `zone_device_pages_have_same_pgmap` since).
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn count_range(page: u64, n: u64, frame: u32) -> u32 {
+    let size = u64::from(layout!(page_size));
+    let pgmap = page_pagemap(page);
+    let (mut like, mut apart) = (0, n.saturating_sub(1));
+    if n <= 1 || is_of(page + (n - 1) * size, pgmap) != 0 {
+        return count_run(pgmap, n, RELEASED, frame);
+    }
+    // As in `border`.
+    for _ in 0..32 {
+        if apart <= 1 {
+            break;
+        }
+        let half = apart / 2;
+        let is_like = is_of(page + (like + half) * size, pgmap);
+        like += half * is_like;
+        apart = half + (apart - 2 * half) * is_like;
+    }
+    let of_first = like + 1;
+    count_run(pgmap, of_first, RELEASED, frame);
+    count_run(
+        page_pagemap(page + of_first * size),
+        n - of_first,
+        RELEASED,
+        frame,
+    )
 }
 
 /// `(struct page **pages, unsigned long npages, …)`, `(struct folio **folios, unsigned long nfolios)`
@@ -101,7 +122,7 @@ fn enter_unpin_array(call: &impl Call, point: u32) {
         // "If this WARN_ON() hits, then the system *might* be leaking pages": a negative count is ignored.
         && n as i64 > 0
     {
-        count_pages(pages, n, first_geometry(pages), count_unpinned);
+        count_runs(pages, n, RELEASED, call.frame());
     }
 }
 
