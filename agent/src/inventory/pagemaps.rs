@@ -83,7 +83,8 @@ impl Walker {
         })
     }
 
-    /// Walks the list. A pagemap is in it from before its struct pages are made until after they are gone.
+    /// Walks the list. A pagemap is in it from before its struct pages are made until after they are gone; it is found
+    /// from when its first range is done.
     ///
     /// # Errors
     /// When it cannot be read, or changes all the time.
@@ -103,7 +104,7 @@ impl Walker {
         let mut found = Found::default();
         for (pgmap, index) in pointers {
             match self.pagemap(memory, pgmap, index) {
-                Ok(pagemap) => found.pagemaps.push(pagemap),
+                Ok(pagemap) => found.pagemaps.extend(pagemap),
                 Err(error) => found.skipped.push(format!("{error:#}")),
             }
         }
@@ -111,10 +112,14 @@ impl Walker {
         Ok(found)
     }
 
-    /// The structure at an address, which is in the list under the page frame `index`.
-    fn pagemap(&self, memory: &mut impl Memory, pgmap: u64, index: u64) -> Result<Pagemap> {
+    /// The structure at an address, which is in the list under the page frame `index`; `None` if it is just coming up:
+    /// `memremap_pages` counts a range when it is done with it (mm/memremap.c; seen on 5.10 to 6.12).
+    fn pagemap(&self, memory: &mut impl Memory, pgmap: u64, index: u64) -> Result<Option<Pagemap>> {
         let at = |offset: u32| pgmap.wrapping_add(u64::from(offset));
         let count = memory.u32(at(self.at.nr_range))?;
+        if count == 0 {
+            return Ok(None);
+        }
         ensure!(
             (1..=RANGES).contains(&count),
             "a pagemap has {count} ranges, where 1 to {RANGES} are read"
@@ -151,7 +156,7 @@ impl Walker {
                 alloc: Some(alloc),
             })
         };
-        Ok(Pagemap {
+        Ok(Some(Pagemap {
             pgmap,
             ranges,
             kind: kind.map_or_else(|| "unknown".into(), |(_, name)| name.clone()),
@@ -160,7 +165,7 @@ impl Walker {
             altmap,
             backing: Err(NOT_YET.into()),
             pins: Err(NOT_YET.into()),
-        })
+        }))
     }
 
     fn range(&self, start: u64, end: u64) -> Result<Range> {
