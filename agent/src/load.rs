@@ -23,7 +23,7 @@ use self::{
 use crate::{
     inventory::{Survey, Tables},
     kernel::{Kernel, facts::Facts, privileges::Privileges},
-    probes::{self, Need, kernel_count::Baseline, live, pagemap::Known, sweep::InFlight},
+    probes::{self, Need, gup, kernel_count::Baseline, live, pagemap::Known, sweep::InFlight},
 };
 
 /// The kernel side, built by `build.rs`; empty in a debug build on a machine without the tools for it.
@@ -167,6 +167,7 @@ impl Probes {
     pub fn adopt(&mut self, mut survey: Survey) -> Result<()> {
         let page_shift = self.facts.layout.page_shift;
         let inventory = survey.inventory(SURVEY);
+        let pinned = gup::pinned(self)?;
         live::agree(&mut self.object, &inventory.pagemaps, page_shift)?;
         for _ in 0..ROUNDS {
             let Some(there) = survey.again() else { break };
@@ -179,7 +180,7 @@ impl Probes {
             let tables = Tables::load(&mut self.object, surveyor);
             tables.map_err(|error| format!("{error:#}"))
         });
-        self.known.remember(inventory, tables);
+        self.known.remember(inventory, &pinned, tables);
         self.baseline = Baseline::of(self);
         Ok(())
     }

@@ -37,7 +37,7 @@ static GUP_ERRORS: PerCpuArray<GupErrors> = PerCpuArray::with_max_entries(GUP_EN
 static GUP_UNPINNED: PerCpuArray<u64> = PerCpuArray::with_max_entries(SLOTS as u32, 0);
 /// By the address of the `struct dev_pagemap`, which stays in the kernel's and our own memory.
 #[map]
-static GUP_PAGEMAPS: PerCpuHashMap<u64, Pinned> =
+pub static GUP_PAGEMAPS: PerCpuHashMap<u64, Pinned> =
     PerCpuHashMap::with_max_entries(PINNED_PAGEMAPS, 0);
 #[map]
 static GUP_SPANS: Spans<{ lost::GUP_SPANS }> = Spans::new(GUP_IN_FLIGHT);

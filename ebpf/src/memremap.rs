@@ -21,6 +21,7 @@ use daxscope_common::{
 use crate::{
     call::{Call, point},
     field::read,
+    gup::GUP_PAGEMAPS,
     hist::{add, record},
     layout::layout,
     page,
@@ -246,6 +247,11 @@ fn exit_memunmap(call: &impl Call, point: u32) {
     let Return::Of(span, ns) = span::exit(&REGION_SPANS, point, false, call, point) else {
         return;
     };
+    // SAFETY: an entry is not changed once it is written.
+    if let Some(pagemap) = unsafe { MEMREMAP_PAGEMAPS.get(span.arg) } {
+        // Nothing of it is pinned any more, and another may be made at the same address.
+        let _ = GUP_PAGEMAPS.remove(pagemap.pgmap);
+    }
     let _ = MEMREMAP_PAGEMAPS.remove(span.arg);
     if let Some(stats) = MEMUNMAP.get_ptr_mut(span.geometry) {
         // SAFETY: a value of a per-CPU array.

@@ -5,12 +5,13 @@ use std::time::Instant;
 use anyhow::Result;
 use daxscope_common::{
     ERRNOS,
+    gup::PINNED_PAGEMAPS,
     lost::{self, MapErrors},
     memremap::PAGEMAPS,
     span::{REGION_IN_FLIGHT, Span},
 };
 
-use super::{Family, live, maps};
+use super::{Family, gup, live, maps};
 use crate::{
     errno,
     load::Probes,
@@ -172,6 +173,10 @@ fn table(probes: &Probes, index: u32, name: &str) -> Result<Vec<Sample>> {
     let mut samples = vec![];
     let fill = match index {
         lost::GUP_SPANS => Some(probes.in_flight.fill()),
+        lost::GUP_PAGEMAPS => Some((
+            gup::pinned(probes)?.len() as u64,
+            u64::from(PINNED_PAGEMAPS),
+        )),
         lost::REGION_SPANS => Some((
             maps::entries::<u64, Span>(object, name, REGION_IN_FLIGHT)?,
             u64::from(REGION_IN_FLIGHT),

@@ -7,7 +7,8 @@ mod known;
 use anyhow::Result;
 
 pub use self::known::Known;
-use super::{Family, live};
+use self::known::WATCHED;
+use super::{Family, gup, live};
 use crate::{
     inventory::{Source, account::Account, cost::Cost},
     load::Probes,
@@ -26,6 +27,7 @@ pub static FAMILY: Family = Family {
         &DEDUPLICATED,
         &DISAGREEMENT,
         &UNMEASURED,
+        &PINNED,
         &GOING,
         &AGE,
         &INVENTORY,
@@ -99,6 +101,14 @@ static UNMEASURED: Metric = Metric {
     help: "1 for a pagemap whose memory could not be measured, with the reason. Source: daxscope.",
     labels: &["device", "reason"],
 };
+static PINNED: Metric = Metric {
+    name: "pagemap_pinned_pages",
+    kind: Kind::Gauge,
+    help: "References by FOLL_PIN on the pages of a pagemap: what was pinned less what was given back under watch, and \
+           those there before, by the pages' own counts (a lower bound if not all were looked at; absent if none could \
+           be). Source: gup_pages_total, unpinned_pages_total, the inventory at the start.",
+    labels: &["device"],
+};
 static GOING: Metric = Metric {
     name: "memunmap_in_progress",
     kind: Kind::Gauge,
@@ -124,6 +134,7 @@ static INVENTORY: Metric = Metric {
 fn read(probes: &Probes) -> Result<Vec<Sample>> {
     let live = live::read(probes.object())?;
     let going = going::read(probes)?;
+    let pinned = gup::pinned(probes)?;
     let mut samples = vec![];
     if let Some(source) = probes.known.source() {
         let (source, reason) = match source {
@@ -137,6 +148,15 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
         let start = account.pagemap.ranges[0].start;
         let age = going.get(&start).copied();
         let device = account.label.as_str();
+        let watched = pinned.get(&account.pagemap.pgmap);
+        let watched = watched.map_or(0, known::outstanding);
+        let before = match source {
+            WATCHED => Some(0),
+            _ => probes.known.pinned_before(account.pagemap),
+        };
+        if let Some(before) = before {
+            samples.push(PINNED.sample([device], signed(before + watched)));
+        }
         samples.push(GOING.count([device], u64::from(age.is_some())));
         samples.push(AGE.sample([device], Value::Real(age.unwrap_or(0.0))));
     });

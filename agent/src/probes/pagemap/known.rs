@@ -1,13 +1,13 @@
 //! What is known of pagemaps beside the table of live ones: what the inventory found at the start, and their names.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::Path,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use daxscope_common::memremap::Pagemap;
+use daxscope_common::{gup::Pinned, memremap::Pagemap};
 
 use super::{super::live, going};
 use crate::{
@@ -28,6 +28,9 @@ const SETTLED: u64 = 60_000_000_000;
 /// How long a scrape may measure a pagemap that it sees for the first time; beyond, it looks at a sample.
 const BUDGET: Duration = Duration::from_millis(200);
 
+/// Label value `source` of a pagemap that came up under watch.
+pub const WATCHED: &str = "watched";
+
 /// Kept for as long as the agent runs.
 pub struct Known {
     formula: Formula,
@@ -39,6 +42,14 @@ pub struct Known {
     tables: Result<Tables, String>,
     measured: Mutex<HashMap<Key, Backing>>,
     names: Mutex<HashMap<Key, Option<Device>>>,
+    /// Pages pinned less pages given back when the pages' own counts were read, by pagemap.
+    outstanding: HashMap<u64, i64>,
+}
+
+/// Pages pinned and not given back, under watch. Below 0 while pins from before are given back.
+#[must_use]
+pub fn outstanding(pinned: &Pinned) -> i64 {
+    pinned.acquired.wrapping_sub(pinned.released).cast_signed()
 }
 
 /// A pagemap, told from one that was there before: where it starts, and when it came up.
@@ -56,11 +67,19 @@ impl Known {
             tables: Err("nobody looked where the page tables are".into()),
             measured: Mutex::new(HashMap::new()),
             names: Mutex::new(HashMap::new()),
+            outstanding: HashMap::new(),
         }
     }
 
-    /// Remembers what was there at the start, and what measures what comes up later.
-    pub fn remember(&mut self, inventory: Inventory, tables: Result<Tables, String>) {
+    /// Remembers what was there at the start, what was pinned under watch by then, and what measures what comes up later.
+    pub fn remember(
+        &mut self,
+        inventory: Inventory,
+        pinned: &BTreeMap<u64, Pinned>,
+        tables: Result<Tables, String>,
+    ) {
+        let outstanding = |(pgmap, pinned): (&u64, &Pinned)| (*pgmap, outstanding(pinned));
+        self.outstanding = pinned.iter().map(outstanding).collect();
         self.tables = tables;
         self.source = Some(inventory.source);
         self.skipped = inventory.skipped;
@@ -78,6 +97,15 @@ impl Known {
     #[must_use]
     pub fn skipped(&self) -> &[String] {
         &self.skipped
+    }
+
+    /// Pages of a pagemap that was there at the start that had been pinned before the watch began; `None` where that
+    /// cannot be told.
+    #[must_use]
+    pub fn pinned_before(&self, pagemap: &inventory::Pagemap) -> Option<i64> {
+        let pages = i64::try_from(pagemap.pins.as_ref().ok()?.pages).ok()?;
+        let since = self.outstanding.get(&pagemap.pgmap).copied();
+        Some(pages - since.unwrap_or(0))
     }
 
     /// Accounts for all live pagemaps; each comes with the value of the label `source`.
@@ -104,7 +132,7 @@ impl Known {
             let start = account.pagemap.ranges[0].start;
             let born = live.iter().find(|(found, _)| *found == start);
             let watched = born.is_some_and(|(_, entry)| entry.born > 0);
-            each(&account, if watched { "watched" } else { before });
+            each(&account, if watched { WATCHED } else { before });
         }
     }
 
