@@ -88,6 +88,10 @@ impl Names {
         let mut of_namespaces = HashMap::new();
         let mut devices = vec![];
         for folder in DAX.iter().flat_map(|place| folders(&root.join(place))) {
+            // Without a size: the first device of a region is there for ever, even when it has been emptied.
+            if matches!(number(&folder, "size"), Ok(0)) {
+                continue;
+            }
             match above(&folder, |above| text(above, "namespace").is_some()) {
                 Some(nvdimm) => drop(of_namespaces.insert(nvdimm, folder)),
                 None => devices.push(dax(&folder)),
