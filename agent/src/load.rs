@@ -23,7 +23,7 @@ use self::{
 use crate::{
     inventory::{Survey, Tables},
     kernel::{Kernel, facts::Facts, privileges::Privileges},
-    probes::{self, Need, gup, kernel_count::Baseline, live, pagemap::Known, sweep::InFlight},
+    probes::{self, Need, gup, kernel_pages::Baseline, live, pagemap::Known, sweep::InFlight},
 };
 
 /// The kernel side, built by `build.rs`; empty in a debug build on a machine without the tools for it.

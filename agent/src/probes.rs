@@ -4,7 +4,7 @@
 pub mod gup;
 pub mod health;
 pub mod holders;
-pub mod kernel_count;
+pub mod kernel_pages;
 pub mod memremap;
 pub mod pagemap;
 pub mod vmemmap;
@@ -72,7 +72,7 @@ pub static FAMILIES: [&Family; 4] = [
 pub fn metrics() -> impl Iterator<Item = &'static Metric> {
     let families = FAMILIES.into_iter().flat_map(|family| family.metrics);
     families
-        .chain(kernel_count::METRICS)
+        .chain(kernel_pages::METRICS)
         .chain(health::METRICS)
         .copied()
 }
@@ -84,7 +84,7 @@ pub fn read(probes: &Probes) -> Snapshot {
     for family in FAMILIES {
         samples.extend(health::timed(family, probes));
     }
-    let beside = kernel_count::read(probes, &samples);
+    let beside = kernel_pages::read(probes, &samples);
     samples.extend(beside);
     samples.extend(health::read(probes));
     Snapshot { samples }

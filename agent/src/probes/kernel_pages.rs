@@ -12,13 +12,13 @@ use crate::{
 pub static METRICS: &[&Metric] = &[&COUNT, &DIFFERENCE];
 
 static COUNT: Metric = Metric {
-    name: "kernel_count",
+    name: "kernel_pages",
     kind: Kind::Gauge,
     help: "A counter of the kernel that daxscope has a figure of its own for; in pages. Source: /proc/vmstat.",
     labels: &["counter"],
 };
 static DIFFERENCE: Metric = Metric {
-    name: "kernel_count_difference",
+    name: "kernel_pages_difference",
     kind: Kind::Gauge,
     help: "The kernel's figure less ours, in pages. nr_memmap_pages: less what backs the struct pages of all pagemaps; \
            hot-added RAM is in the kernel's figure too, and kernels that over-count deduplicated pagemaps show by how \
