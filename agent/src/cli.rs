@@ -48,7 +48,8 @@ Exit status: 0 stopped, 1 cannot listen or nothing can be attached, 2 bad usage.
   daxscope check
   daxscope check --json | jq '.probes[] | select(.attached | not)'
 
-Exit status: 0 all required probes attach, 3 some do not, 1 nothing can work, 2 bad usage.")]
+Exit status: 0 all can be seen, 3 some required probes do not attach or pagemaps cannot be read and measured, 1 nothing can
+work, 2 bad usage.")]
     Check(CheckArgs),
     /// List every live pagemap: what its struct pages cost, what is saved, and why not more
     #[command(after_help = "Examples:
