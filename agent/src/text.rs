@@ -63,9 +63,68 @@ pub fn signed_bytes(signed: i64) -> String {
     format!("{minus}{}", bytes(signed.unsigned_abs()))
 }
 
+/// `0 s`, `59 s`, `59 min`, `23 h`, `400 d`: seconds in the largest unit of which there is one, rounded down.
+#[must_use]
+pub fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86400),
+    }
+}
+
+/// Bytes that somebody else chose: what is no plain UTF-8 text on one line, and the backslash, byte by byte as `\xNN`.
+#[must_use]
+pub fn foreign(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let mut escape = |text: &mut String, bytes: &[u8]| {
+        for byte in bytes {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    };
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            // Also escapes what turns the direction of text, has no width, or is no character at all.
+            let plain = matches!(char, '\'' | '"') || char.escape_debug().len() == 1;
+            if plain && char != '\\' {
+                text.push(char);
+            } else {
+                escape(&mut text, char.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+        }
+        escape(&mut text, chunk.invalid());
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_are_in_their_largest_unit() {
+        let ages = [0, 59, 60, 3599, 3600, 86399, 86400, 400 * 86400].map(age);
+        let words = [
+            "0 s", "59 s", "1 min", "59 min", "1 h", "23 h", "1 d", "400 d",
+        ];
+        assert_eq!(ages, words);
+    }
+
+    #[test]
+    fn what_others_chose_cannot_leave_its_line() {
+        for (bytes, text) in [
+            (&b"postgres: \"io\" 'x'"[..], "postgres: \"io\" 'x'"),
+            ("größe-日本".as_bytes(), "größe-日本"),
+            (b"\x1b[2J\r\n\0", "\\x1b[2J\\x0d\\x0a\\x00"),
+            (b"a\\x41", "a\\x5cx41"),
+            (b"\xff\xc3(", "\\xff\\xc3("),
+            ("\u{202e}\u{85}".as_bytes(), "\\xe2\\x80\\xae\\xc2\\x85"),
+        ] {
+            assert_eq!(foreign(bytes), text);
+        }
+    }
 
     #[test]
     fn sizes_round_to_a_tenth_of_the_right_unit() {

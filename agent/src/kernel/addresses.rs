@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-const SYMBOLS: &str = "/proc/kallsyms";
+pub(super) const SYMBOLS: &str = "/proc/kallsyms";
+/// Why they are all zero, and the remedy.
+pub(super) const HIDDEN: &str = "/proc/kallsyms hides the kernel's addresses: it shows them with CAP_SYSLOG (or root) and \
+                                 kernel.kptr_restrict at most 1";
 
 /// Addresses by name.
 pub struct Addresses(HashMap<&'static str, u64>);
@@ -48,10 +51,7 @@ impl Addresses {
             line.clear();
         }
         if !found.is_empty() && !shown {
-            bail!(
-                "{SYMBOLS} hides the kernel's addresses: it shows them with CAP_SYSLOG (or root) and \
-                 kernel.kptr_restrict at most 1"
-            );
+            bail!(HIDDEN);
         }
         found.retain(|_, address| *address != 0);
         Ok(Self(found))
