@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    advise, check, inventory, list,
+    advise, check, holders, inventory, list,
     load::{self, Mechanism},
     metrics, probes, run,
 };
@@ -23,6 +23,7 @@ pub const DEGRADED: u8 = 3;
   daxscope check                 what this kernel lets us see, and why not the rest
   daxscope list                  which device costs what, and what deduplication saves
   daxscope advise                what other layouts would cost, and how to get them
+  daxscope holders               who holds pins on which device
   daxscope run                   serve metrics on http://127.0.0.1:9954/metrics until stopped
   curl -s 127.0.0.1:9954/metrics | grep struct_pages")]
 pub struct Cli {
@@ -73,6 +74,18 @@ Every command that is printed destroys all data on its device.
 
 Exit status: 0 advice for all, 3 for some there is none (why is printed), 1 no such device, 2 bad usage.")]
     Advise(AdviseArgs),
+    /// Say who holds pins on device memory now: what a destroy or an unbind waits for
+    #[command(after_help = "Examples:
+  daxscope holders
+  daxscope holders dax0.0
+  daxscope holders --json | jq '.devices[].holds[] | {process, pid, caller, pages}'
+
+Asks a daemon that runs with `run --track-holders`. Without one it says how many pages are pinned, by the pages' own counts,
+and which processes map or have open what they are on. PAGES are base pages; >= where not all could be looked at. CALLER
+is the function in the kernel that asked for the pins.
+
+Exit status: 0 all told, 3 not all (what, and why, is printed), 1 no such device or nothing can be told, 2 bad usage.")]
+    Holders(HoldersArgs),
     /// Print the list of all metrics in Markdown
     #[command(hide = true)]
     MetricsDoc,
@@ -189,6 +202,20 @@ pub struct AdviseArgs {
     pub survey: SurveyArgs,
 }
 
+#[derive(Args)]
+pub struct HoldersArgs {
+    /// A dax device, block device or namespace: dax0.0, pmem0, namespace0.0; all if left out
+    pub device: Option<String>,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub json: bool,
+    /// Address and port of the daemon
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9954")]
+    pub from: SocketAddr,
+    #[command(flatten)]
+    pub survey: SurveyArgs,
+}
+
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -205,6 +232,7 @@ pub fn main() -> ExitCode {
             print!("{}", metrics::markdown(probes::metrics()));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Holders(args) => holders::holders(&args),
         Command::Inventory(args) => inventory::print(&args),
     };
     result.unwrap_or_else(|error| {

@@ -3,6 +3,7 @@
 
 pub mod addresses;
 pub mod btf;
+pub mod clock;
 pub mod facts;
 pub mod functions;
 pub mod memory;

@@ -6,6 +6,7 @@ pub mod advise;
 pub mod check;
 pub mod cli;
 pub mod errno;
+pub mod holders;
 pub mod inventory;
 pub mod kernel;
 pub mod list;

@@ -1,6 +1,6 @@
-//! HTTP: `/metrics`, `/healthz`, and a page for people at `/`.
+//! HTTP: `/metrics`, `/healthz`, `/holders` for this host only, and a page for people at `/`.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
+    holders::{ask, tell},
     load::{Mechanism, Probes},
     metrics, probes,
 };
@@ -35,8 +36,8 @@ pub async fn serve(listener: TcpListener, probes: Arc<Probes>, stopped: impl Fut
             let Ok(permit) = room.clone().acquire_owned().await else {
                 return;
             };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match listener.accept().await {
+                Ok((stream, peer)) => (stream, peer.ip()),
                 Err(error) => {
                     // Out of file descriptors, say: it passes, and the probes go on counting.
                     log::warn!("cannot accept a connection: {error}");
@@ -47,7 +48,7 @@ pub async fn serve(listener: TcpListener, probes: Arc<Probes>, stopped: impl Fut
             let probes = probes.clone();
             tokio::spawn(async move {
                 let answer = service_fn(move |request: Request<Incoming>| {
-                    let reply = reply(&request, &probes);
+                    let reply = reply(&request, peer, &probes);
                     async move { Ok::<_, Infallible>(reply) }
                 });
                 // Without a timer hyper's header timeout does nothing.
@@ -69,7 +70,7 @@ pub async fn serve(listener: TcpListener, probes: Arc<Probes>, stopped: impl Fut
     }
 }
 
-fn reply(request: &Request<Incoming>, probes: &Probes) -> Reply {
+fn reply(request: &Request<Incoming>, peer: IpAddr, probes: &Probes) -> Reply {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         reply
@@ -83,12 +84,38 @@ fn reply(request: &Request<Incoming>, probes: &Probes) -> Reply {
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
         },
         "/healthz" => text(StatusCode::OK, "ok\n"),
+        ask::PATH => holders(peer, probes),
         "/" => typed(StatusCode::OK, "text/html; charset=utf-8", page(probes)),
         _ => text(
             StatusCode::NOT_FOUND,
             "not found: try /metrics, /healthz or /\n",
         ),
     }
+}
+
+/// Names of processes are not for whoever can reach the port.
+fn holders(peer: IpAddr, probes: &Probes) -> Reply {
+    if let Some((status, words)) = refusal(peer, probes.holders) {
+        return text(status, words);
+    }
+    match tell::tell(probes) {
+        Ok(told) => typed(
+            StatusCode::OK,
+            "application/json",
+            format!("{:#}\n", told.json()),
+        ),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
+    }
+}
+
+/// Why somebody is not told who holds pins.
+fn refusal(peer: IpAddr, tracked: bool) -> Option<(StatusCode, &'static str)> {
+    if !peer.to_canonical().is_loopback() {
+        let words = "holders are told to this host only, by a loopback address\n";
+        return Some((StatusCode::FORBIDDEN, words));
+    }
+    let words = "holders are not tracked: start the daemon with `daxscope run --track-holders`\n";
+    (!tracked).then_some((StatusCode::NOT_FOUND, words))
 }
 
 fn text(status: StatusCode, body: &str) -> Reply {
@@ -139,4 +166,25 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holders_are_for_this_host_and_only_if_they_are_tracked() {
+        let status = |peer: &str, tracked| {
+            let peer = peer.parse().expect("an address");
+            refusal(peer, tracked).map(|(status, _)| status)
+        };
+        for here in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(status(here, true), None, "{here}");
+            assert_eq!(status(here, false), Some(StatusCode::NOT_FOUND), "{here}");
+        }
+        for away in ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1", "0.0.0.0"] {
+            assert_eq!(status(away, true), Some(StatusCode::FORBIDDEN), "{away}");
+            assert_eq!(status(away, false), Some(StatusCode::FORBIDDEN), "{away}");
+        }
+    }
 }

@@ -78,7 +78,7 @@ pub fn age(seconds: u64) -> String {
 #[must_use]
 pub fn foreign(bytes: &[u8]) -> String {
     let mut text = String::new();
-    let mut escape = |text: &mut String, bytes: &[u8]| {
+    let escape = |text: &mut String, bytes: &[u8]| {
         for byte in bytes {
             // Writing to a String cannot fail.
             let _ = write!(text, "\\x{byte:02x}");

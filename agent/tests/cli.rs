@@ -24,6 +24,7 @@ fn help_shows_examples_and_exit_codes() {
         &["check", "--help"],
         &["list", "--help"],
         &["advise", "--help"],
+        &["holders", "--help"],
     ] {
         let output = daxscope(verb);
         let help = text(&output.stdout);
@@ -47,6 +48,7 @@ fn bad_usage_is_2_and_names_what_is_bad() {
         (&["run", "--mechanism", "magic"], "magic"),
         (&["chek"], "chek"),
         (&["check", "--jason"], "--jason"),
+        (&["holders", "--from", "nowhere"], "nowhere"),
         (&[], "Usage"),
     ] {
         let output = daxscope(args);
@@ -58,7 +60,7 @@ fn bad_usage_is_2_and_names_what_is_bad() {
 
 #[test]
 fn a_given_btf_that_is_none_is_1_and_named() {
-    for verb in ["run", "check", "list", "advise"] {
+    for verb in ["run", "check", "list", "advise", "holders"] {
         let output = daxscope(&[verb, "--btf", "/dev/null"]);
         assert_eq!(output.status.code(), Some(1), "{verb}");
         let error = text(&output.stderr);

@@ -193,7 +193,8 @@ fn nearest(mut list: impl BufRead, wanted: &[u64]) -> Nearest {
     // Each has what starts between it and the one below; where nothing does, that of the one below.
     for n in 1..found.len() {
         if found[n].is_none() {
-            found[n] = found[n - 1].clone();
+            let (below, rest) = found.split_at_mut(n);
+            rest[0].clone_from(&below[n - 1]);
         }
     }
     Nearest { found, text, shown }
@@ -333,7 +334,7 @@ dead 4096 1 ib_uverbs, Live 0x0000000000000000\n";
     fn hidden_addresses_are_unknown_with_the_reason() {
         let zeros: String = LIST
             .lines()
-            .map(|line| format!("{}{}\n", "0".repeat(16), &line[16..]))
+            .flat_map(|line| ["0000000000000000", &line[16..], "\n"])
             .collect();
         let functions = Functions::from(zeros.as_bytes(), MODULES, [0xffff_ffff_8100_0110]);
         assert_eq!(functions.words(0xffff_ffff_8100_0110), UNKNOWN);

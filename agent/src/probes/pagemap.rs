@@ -4,7 +4,10 @@
 mod going;
 mod known;
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
+use daxscope_common::gup::Pinned;
 
 pub use self::known::Known;
 use self::known::WATCHED;
@@ -148,19 +151,39 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
         let start = account.pagemap.ranges[0].start;
         let age = going.get(&start).copied();
         let device = account.label.as_str();
-        let watched = pinned.get(&account.pagemap.pgmap);
-        let watched = watched.map_or(0, known::outstanding);
-        let before = match source {
-            WATCHED => Some(0),
-            _ => probes.known.pinned_before(account.pagemap),
-        };
-        if let Some(before) = before {
-            samples.push(PINNED.sample([device], signed(before + watched)));
+        let pins = pins(probes, account, source, &pinned);
+        if let Some(before) = pins.before {
+            samples.push(PINNED.sample([device], signed(before + pins.watched)));
         }
         samples.push(GOING.count([device], u64::from(age.is_some())));
         samples.push(AGE.sample([device], Value::Real(age.unwrap_or(0.0))));
     });
     Ok(samples)
+}
+
+/// Pages of one pagemap.
+pub(crate) struct Pins {
+    /// Pinned when the watch began; `None` where that cannot be told.
+    pub before: Option<i64>,
+    /// Pinned less given back since; below 0 while pins from before are given back.
+    pub watched: i64,
+}
+
+/// The pins on a pagemap, with the label `source` of its account, and what [`gup::pinned`] says.
+pub(crate) fn pins(
+    probes: &Probes,
+    account: &Account,
+    source: &str,
+    pinned: &BTreeMap<u64, Pinned>,
+) -> Pins {
+    let watched = pinned.get(&account.pagemap.pgmap);
+    Pins {
+        before: match source {
+            WATCHED => Some(0),
+            _ => probes.known.pinned_before(account.pagemap),
+        },
+        watched: watched.map_or(0, known::outstanding),
+    }
 }
 
 fn of_account(probes: &Probes, account: &Account, source: &str) -> Vec<Sample> {

@@ -9,7 +9,7 @@ use daxscope_common::{
 };
 
 use super::super::maps;
-use crate::load::Probes;
+use crate::{kernel::clock::monotonic, load::Probes};
 
 /// For how long each has been going, in seconds, by where it starts.
 pub fn read(probes: &Probes) -> Result<HashMap<u64, f64>> {
@@ -21,17 +21,6 @@ pub fn read(probes: &Probes) -> Result<HashMap<u64, f64>> {
     Ok(going
         .map(|(_, span)| (span.arg, seconds(now.saturating_sub(span.start))))
         .collect())
-}
-
-/// The clock of `bpf_ktime_get_ns`, in nanoseconds.
-pub fn monotonic() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is room for the answer. The clock exists on every Linux, so this does not fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
 #[expect(

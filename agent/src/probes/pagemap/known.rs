@@ -9,7 +9,7 @@ use std::{
 
 use daxscope_common::{gup::Pinned, memremap::Pagemap};
 
-use super::{super::live, going};
+use super::super::live;
 use crate::{
     inventory::{
         self, Altmap, Backing, Inventory, Source, Tables,
@@ -17,7 +17,7 @@ use crate::{
         cost::Rules,
         names::{Device, Names, SYSFS},
     },
-    kernel::Kernel,
+    kernel::{Kernel, clock},
     load::Probes,
 };
 
@@ -198,7 +198,7 @@ impl Known {
             .iter()
             .map(|(start, entry)| (*start, entry.born))
             .collect();
-        let now = going::monotonic();
+        let now = clock::monotonic();
         let unsettled = |&(start, born): &Key| {
             !known.contains_key(&(start, born)) || (born > 0 && now < born + SETTLED)
         };
