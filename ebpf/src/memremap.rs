@@ -229,16 +229,35 @@ fn shift(pgmap: u64) -> u32 {
     }
 }
 
-/// `void memunmap_pages(struct dev_pagemap *pgmap)`, mm/memremap.c. Also called by `memremap_pages` itself when it
-/// fails; then the table has nothing to remove. It waits for the last reference on the pages, for as long as that takes.
+/// `void memunmap_pages(struct dev_pagemap *pgmap)`, mm/memremap.c. It waits for the last reference on the pages, for as
+/// long as that takes.
 #[inline(always)]
 fn enter_memunmap(call: &impl Call, point: u32) {
     let Some(pgmap) = call.arg(0) else {
         return;
     };
-    let start = start(pgmap).unwrap_or(0);
+    let mut start = start(pgmap).unwrap_or(0);
+    // `memremap_pages` calls it too when it fails, perhaps because another pagemap is where this one was to be.
+    // SAFETY: an entry is not changed once it is written.
+    if let Some(live) = unsafe { MEMREMAP_PAGEMAPS.get(start) }
+        && !is_same(live, pgmap, call)
+    {
+        start = 0;
+    }
     let span = Span::new(point, start, page::of_pgmap(pgmap));
     span::enter(&REGION_SPANS, point, false, call, span);
+}
+
+/// Whether an entry of the table is that of a pagemap. One that was read from sysfs does not say; then it is, unless the
+/// thread is only about to bring it up.
+#[inline(always)]
+fn is_same(live: &Pagemap, pgmap: u64, call: &impl Call) -> bool {
+    if live.pgmap != 0 {
+        return live.pgmap == pgmap;
+    }
+    REGION_SPANS
+        .get(span::key(MEMREMAP_PAGES, call.frame()))
+        .is_none()
 }
 
 /// Until here the struct pages were there.
