@@ -30,6 +30,10 @@ enum Verb {
     Demo,
     /// Pin pages by one system call and print what the kernel says happened
     Pin(pin::command::Args),
+    /// Take long-term pins and keep them until told a line
+    Hold(pin::hold::Args),
+    /// Leave threads in the kernel, each in the middle of pinning a page, until told a line
+    Park(pin::park::Args),
 }
 
 pub fn main(args: Args) -> anyhow::Result<()> {
@@ -37,5 +41,7 @@ pub fn main(args: Args) -> anyhow::Result<()> {
         Verb::Checks(args) => checks::main(&args),
         Verb::Demo => demo::main(),
         Verb::Pin(args) => pin::command::main(&args),
+        Verb::Hold(args) => pin::hold::main(&args),
+        Verb::Park(args) => pin::park::main(&args),
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::accel::Accel;
 use crate::initramfs::{self, Contents};
 use crate::kernels::Kernel;
-use crate::vm::Nvdimms;
+use crate::vm::{Nvdimms, Size};
 
 pub struct Spec {
     pub kernel: Kernel,
@@ -90,7 +90,9 @@ impl Spec {
 
     fn memory(&self, command: &mut Command) {
         let sizes = &self.nvdimms.sizes;
-        let most = MEMORY_GIB + sizes.iter().map(|size| size.0 + 1).sum::<u64>();
+        // QEMU places each on a GiB of its own.
+        let places = |size: &Size| size.mebibytes.div_ceil(1024) + 1;
+        let most = MEMORY_GIB + sizes.iter().map(places).sum::<u64>();
         command.args(["-M", "q35,nvdimm=on"]);
         command.args([
             "-m",
@@ -99,7 +101,7 @@ impl Spec {
         for (number, size) in sizes.iter().enumerate() {
             command.args([
                 "-object",
-                &format!("memory-backend-ram,id=m{number},size={}G", size.0),
+                &format!("memory-backend-ram,id=m{number},size={}M", size.mebibytes),
             ]);
             // No label-size: with labels the usable size would be no multiple of 1 GiB.
             command.args(["-device", &format!("nvdimm,id=n{number},memdev=m{number}")]);

@@ -45,22 +45,25 @@ pub struct Machine {
 #[derive(clap::Args, Clone)]
 pub struct Nvdimms {
     /// Sizes of the emulated NVDIMMs: region0, region1, …
-    #[arg(long = "nvdimm", value_name = "SIZE", value_delimiter = ',', default_value = "1G,1G,3G", value_parser = gibibytes)]
-    pub sizes: Vec<Gibibytes>,
+    #[arg(long = "nvdimm", value_name = "SIZE", value_delimiter = ',', default_value = "1G,1G,3G,2G,1040M,1040M", value_parser = size)]
+    pub sizes: Vec<Size>,
 }
 
-#[derive(Clone, Copy)]
-pub struct Gibibytes(pub u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub mebibytes: u64,
+}
 
-/// Only whole GiB: ndctl refuses a label-less namespace of another multiple at 1G alignment.
-fn gibibytes(text: &str) -> Result<Gibibytes, String> {
-    let number = text
-        .strip_suffix(['G', 'g'])
-        .and_then(|number| number.parse().ok())
-        .filter(|number| *number > 0);
-    number
-        .map(Gibibytes)
-        .ok_or_else(|| format!("{text:?} is no size: write whole GiB, such as 3G"))
+/// Multiples of 16 MiB, which is what ndctl takes of a label-less namespace.
+fn size(text: &str) -> Result<Size, String> {
+    let number = |unit: [char; 2]| text.strip_suffix(unit)?.parse::<u64>().ok();
+    let mebibytes = number(['G', 'g'])
+        .and_then(|number| number.checked_mul(1024))
+        .or_else(|| number(['M', 'm']))
+        .filter(|number| *number > 0 && number.is_multiple_of(16));
+    mebibytes
+        .map(|mebibytes| Size { mebibytes })
+        .ok_or_else(|| format!("{text:?} is no size: write 3G, or a multiple of 16M such as 1040M"))
 }
 
 pub fn main(args: Args) -> Result<ExitCode> {
@@ -134,7 +137,7 @@ fn shell_words(words: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{gibibytes, shell_words};
+    use super::{Size, shell_words, size};
 
     #[test]
     fn words_survive_a_shell() {
@@ -143,10 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_whole_gibibytes() {
-        assert_eq!(gibibytes("3G").ok().map(|size| size.0), Some(3));
-        for wrong in ["", "G", "0G", "3", "512M", "-1G"] {
-            assert!(gibibytes(wrong).is_err(), "{wrong}");
+    fn sizes_are_what_ndctl_takes() {
+        assert_eq!(size("3G"), Ok(Size { mebibytes: 3072 }));
+        assert_eq!(size("1040M"), Ok(Size { mebibytes: 1040 }));
+        for wrong in ["", "G", "0G", "3", "500M", "-1G", "3GM"] {
+            assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 }

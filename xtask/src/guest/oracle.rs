@@ -1,5 +1,8 @@
 //! Ground truth: what the kernel itself counted, read from places the agent does not write.
 
+mod blocks;
+mod returns;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -7,6 +10,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
+
+pub use blocks::Blocks;
+pub use returns::Returns;
 
 const TRACEFS: &str = "/sys/kernel/tracing";
 

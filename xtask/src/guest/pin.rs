@@ -5,7 +5,9 @@
 
 pub mod command;
 mod hand;
+pub mod hold;
 mod memory;
+pub mod park;
 
 use std::num::NonZero;
 use std::sync::Barrier;
@@ -14,7 +16,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 
 pub use hand::{register_errno, vm_readv_errno, vmsplice_errno};
+pub use hold::{Holder, Keep};
 pub use memory::Memory;
+pub use park::Parked;
 
 use super::region::PAGE;
 use hand::Hand;

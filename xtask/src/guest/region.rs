@@ -1,7 +1,10 @@
-//! Device-dax namespaces of one geometry each, and what the kernel says about them.
+//! Namespaces of persistent memory with struct pages: made, bound, unbound, destroyed.
 
+mod account;
+mod bind;
 mod kernel;
 
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,11 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::oracle;
+pub use account::Account;
 use kernel::{claimed_bytes, sysfs_number};
 
 pub const PAGE: u64 = 4096;
 /// Bytes of one `struct page` on x86-64.
 pub const STRUCT_PAGE: u64 = 64;
+/// Bytes of memory in one section of the memory map (`SECTION_SIZE_BITS`, arch/x86/include/asm/sparsemem.h).
+pub const SECTION: u64 = 128 << 20;
 
 /// Page size of the metadata that a namespace asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,75 +44,126 @@ pub const GEOMETRIES: [Geometry; 3] = [
     },
 ];
 
-/// Where the struct pages live: in DRAM, or on the device itself (an altmap, never deduplicated).
+/// Where the struct pages live: in RAM, or on the device itself (an altmap, never deduplicated).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Map {
     Mem,
     Dev,
 }
 
-/// A namespace that is a device-dax device now.
-#[derive(Debug)]
+/// What a namespace is to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Devdax(Geometry),
+    Fsdax,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub mode: Mode,
+    pub map: Map,
+}
+
+impl Wanted {
+    pub fn devdax(geometry: Geometry, map: Map) -> Wanted {
+        let mode = Mode::Devdax(geometry);
+        Wanted { mode, map }
+    }
+
+    /// Bytes that a page of it asks for; fsdax asks for nothing and gets base pages.
+    pub fn geometry(self) -> Geometry {
+        match self.mode {
+            Mode::Devdax(geometry) => geometry,
+            Mode::Fsdax => GEOMETRIES[0],
+        }
+    }
+
+    /// As the agent names `pgmap->type`.
+    pub fn kind(self) -> &'static str {
+        match self.mode {
+            Mode::Devdax(_) => "generic",
+            Mode::Fsdax => "fs_dax",
+        }
+    }
+
+    fn map_word(self) -> &'static str {
+        match self.map {
+            Map::Mem => "mem",
+            Map::Dev => "dev",
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self.mode {
+            Mode::Devdax(geometry) => write!(out, "devdax-{}", geometry.name)?,
+            Mode::Fsdax => write!(out, "fsdax")?,
+        }
+        write!(out, "-{}", self.map_word())
+    }
+}
+
+/// A namespace that is a device-dax device or a block device with struct pages now.
+#[derive(Clone, Debug)]
 pub struct Device {
     pub namespace: String,
     pub path: PathBuf,
+    pub wanted: Wanted,
+    /// What a device-dax device asked for.
     pub asked: Geometry,
-    map: Map,
+    /// Physical address of the pagemap's first byte.
+    pub start: u64,
     /// Bytes of the pagemap's range: the whole namespace, its info block included (`__nvdimm_setup_pfn`).
     pub bytes: u64,
 }
 
 impl Device {
-    pub fn create(namespace: &str, asked: Geometry, map: Map) -> Result<Device> {
-        let place = match map {
-            Map::Mem => "mem",
-            Map::Dev => "dev",
+    pub fn create(namespace: &str, wanted: Wanted) -> Result<Device> {
+        let made = make(namespace, wanted)?;
+        let name = match wanted.mode {
+            Mode::Devdax(_) => &made["daxregion"]["devices"][0]["chardev"],
+            Mode::Fsdax => &made["blockdev"],
         };
-        // Without labels the region's one namespace exists already and is reconfigured in place.
-        let words = [
-            "create-namespace",
-            "-f",
-            "-e",
-            namespace,
-            "-m",
-            "devdax",
-            "-a",
-            asked.name,
-            "-M",
-            place,
-        ];
-        let json = ndctl(&words)?;
-        let made: serde_json::Value =
-            serde_json::from_str(&json).context("ndctl did not print JSON")?;
-        let chardev = made["daxregion"]["devices"][0]["chardev"]
+        let name = name
             .as_str()
-            .with_context(|| format!("ndctl made {namespace} but names no dax device: {json}"))?;
-        let align = align(chardev)?;
-        ensure!(
-            align == asked.bytes,
-            "{chardev} has align {align}, asked for {}",
-            asked.bytes
-        );
+            .with_context(|| format!("ndctl made {namespace} but names no device: {made}"))?;
+        let asked = wanted.geometry();
         let bytes = sysfs_number(format!("/sys/bus/nd/devices/{namespace}/size"))?;
         let start = sysfs_number(format!("/sys/bus/nd/devices/{namespace}/resource"))?;
-        let claimed = claimed_bytes(start, &[namespace, chardev])?;
+        let claimed = claimed_bytes(start, &[namespace, name])?;
         ensure!(
             claimed == bytes,
             "{namespace} has {bytes} bytes in sysfs but {claimed} in /proc/iomem"
         );
-        appeared(chardev)?;
-        let (namespace, path) = (namespace.to_owned(), PathBuf::from("/dev").join(chardev));
+        if let Mode::Devdax(_) = wanted.mode {
+            let align = align(name)?;
+            ensure!(
+                align == asked.bytes,
+                "{name} has align {align}, asked for {}",
+                asked.bytes
+            );
+            appeared(name)?;
+        }
+        let (namespace, path) = (namespace.to_owned(), PathBuf::from("/dev").join(name));
         Ok(Device {
             namespace,
             path,
+            wanted,
             asked,
-            map,
+            start,
             bytes,
         })
     }
 
     pub fn destroy(&self) -> Result<()> {
         ndctl(&["destroy-namespace", "-f", &self.namespace]).map(drop)
+    }
+
+    /// `dax0.0` or `pmem0`.
+    pub fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
     }
 
     pub fn struct_pages(&self) -> u64 {
@@ -122,52 +179,89 @@ impl Device {
         })
     }
 
-    /// Pages that hold the struct pages.
-    pub fn backing_pages(&self) -> Result<u64> {
-        Ok(match self.map {
-            Map::Dev => self.struct_pages() * STRUCT_PAGE / PAGE,
-            Map::Mem => backed(self.struct_pages(), self.geometry()?) * STRUCT_PAGE / PAGE,
-        })
+    /// What its struct pages take, by arithmetic.
+    pub fn account(&self) -> Result<Account> {
+        Ok(Account::of(
+            self.start,
+            self.bytes,
+            self.geometry()?,
+            self.wanted.map,
+        ))
     }
 }
 
-/// A compound whose struct pages need more than two vmemmap pages has only those two, all others map the second
-/// again (`Documentation/mm/vmemmap_dedup.rst`). Kernels with `vmemmap_shift` but without that (5.17, 5.18) are not told apart.
-fn backed(struct_pages: u64, geometry: Geometry) -> u64 {
-    let of_compound = geometry.bytes / PAGE;
-    let backed = 2 * PAGE / STRUCT_PAGE;
-    struct_pages / of_compound * of_compound.min(backed)
+fn make(namespace: &str, wanted: Wanted) -> Result<serde_json::Value> {
+    // Without labels the region's one namespace exists already and is reconfigured in place.
+    let mut words = vec!["create-namespace", "-f", "-e", namespace];
+    match wanted.mode {
+        Mode::Devdax(geometry) => words.extend(["-m", "devdax", "-a", geometry.name]),
+        Mode::Fsdax => words.extend(["-m", "fsdax"]),
+    }
+    words.extend(["-M", wanted.map_word()]);
+    serde_json::from_str(&ndctl(&words)?).context("ndctl did not print JSON")
 }
 
-/// The namespaces of the guest, smallest first, so that the last has room for 1G alignment.
-pub fn namespaces() -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in
-        fs::read_dir("/sys/bus/nd/devices").context("no NVDIMM bus: boot with emulated NVDIMMs")?
-    {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.starts_with("namespace") {
-            let bytes = sysfs_number(format!("/sys/bus/nd/devices/{name}/size"))?;
-            found.push((bytes, name));
+/// The guest's namespaces by what can be made of them.
+pub struct Namespaces {
+    /// Of a GiB, then more: all geometries but 1G, which loses up to a GiB to its alignment.
+    pub small: Vec<String>,
+    /// Whole GiB, two at least: for 1G.
+    pub large: Vec<String>,
+    /// No multiple of a section of the memory map (128 MiB).
+    pub odd: Vec<String>,
+}
+
+impl Namespaces {
+    pub fn find() -> Result<Namespaces> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/sys/bus/nd/devices")
+            .context("no NVDIMM bus: boot with emulated NVDIMMs")?
+        {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.starts_with("namespace") {
+                let bytes = sysfs_number(format!("/sys/bus/nd/devices/{name}/size"))?;
+                found.push((bytes, name));
+            }
         }
+        found.retain(|(bytes, _)| *bytes > 0);
+        found.sort();
+        let mut sorted = Namespaces {
+            small: Vec::new(),
+            large: Vec::new(),
+            odd: Vec::new(),
+        };
+        for (bytes, name) in found {
+            let to = if bytes % SECTION != 0 {
+                &mut sorted.odd
+            } else if bytes % GEOMETRIES[2].bytes == 0 && sorted.small.len() >= 2 {
+                &mut sorted.large
+            } else {
+                &mut sorted.small
+            };
+            to.push(name);
+        }
+        ensure!(
+            sorted.small.len() >= 2 && !sorted.large.is_empty(),
+            "three namespaces of whole GiB are needed, the third of 2 GiB or more: one emulated NVDIMM each"
+        );
+        Ok(sorted)
     }
-    found.retain(|(bytes, _)| *bytes > 0);
-    found.sort();
-    ensure!(
-        found.len() >= GEOMETRIES.len(),
-        "{} namespaces with a size, {} are needed: one emulated NVDIMM each",
-        found.len(),
-        GEOMETRIES.len()
-    );
-    Ok(found.into_iter().map(|(_, name)| name).collect())
+
+    /// One for each geometry.
+    pub fn by_geometry(&self) -> [&str; GEOMETRIES.len()] {
+        [
+            &self.small[0],
+            &self.small[1],
+            &self.large[self.large.len() - 1],
+        ]
+    }
 }
 
 /// One device of each geometry.
 pub fn create_all() -> Result<Vec<Device>> {
-    namespaces()?
-        .iter()
-        .zip(GEOMETRIES)
-        .map(|(namespace, asked)| Device::create(namespace, asked, Map::Mem))
+    let namespaces = Namespaces::find()?;
+    let each = namespaces.by_geometry().into_iter().zip(GEOMETRIES);
+    each.map(|(namespace, asked)| Device::create(namespace, Wanted::devdax(asked, Map::Mem)))
         .collect()
 }
 
@@ -218,21 +312,4 @@ fn ndctl(words: &[&str]) -> Result<String> {
         );
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deduplicated_struct_pages_follow_the_measured_table() {
-        // nr_memmap_pages of 6.12 with 1 GiB, 1 GiB and 3 GiB: 4096, 1024 and 6 pages.
-        let gib = (1 << 30) / PAGE;
-        for (pages, geometry, backing) in [(gib, 0, 4096), (gib, 1, 1024), (3 * gib, 2, 6)] {
-            assert_eq!(
-                backed(pages, GEOMETRIES[geometry]),
-                backing * PAGE / STRUCT_PAGE
-            );
-        }
-    }
 }

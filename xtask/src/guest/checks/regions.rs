@@ -6,7 +6,7 @@ use super::Scope;
 use super::stage::{Change, Moment, Stage};
 use crate::guest::kmsg::Messages;
 use crate::guest::oracle;
-use crate::guest::region::{self, Device, GEOMETRIES, Geometry, Map};
+use crate::guest::region::{Device, GEOMETRIES, Geometry, Map, Namespaces, Wanted};
 use crate::guest::report::{Figures, Report};
 
 /// Where vmemmap population can be watched, best first (docs/kernels.md).
@@ -27,9 +27,8 @@ pub fn on_device(report: &mut Report, stage: &Stage) {
             let device = compared(
                 figures,
                 stage,
-                &region::namespaces()?[0],
-                GEOMETRIES[1],
-                Map::Dev,
+                &Namespaces::find()?.small[0],
+                Wanted::devdax(GEOMETRIES[1], Map::Dev),
             )?;
             device.destroy()
         },
@@ -39,7 +38,7 @@ pub fn on_device(report: &mut Report, stage: &Stage) {
 /// Make the regions one by one and compare after each. What could be made is returned.
 pub fn created(report: &mut Report, stage: &Stage) -> Vec<Device> {
     let mut devices = Vec::new();
-    let namespaces = region::namespaces();
+    let namespaces = Namespaces::find();
     for (index, asked) in GEOMETRIES.into_iter().enumerate() {
         if stage.scope == Scope::Brief && asked.name != "2M" {
             continue;
@@ -53,9 +52,8 @@ pub fn created(report: &mut Report, stage: &Stage) -> Vec<Device> {
                 devices.push(compared(
                     figures,
                     stage,
-                    &namespaces[index],
-                    asked,
-                    Map::Mem,
+                    namespaces.by_geometry()[index],
+                    Wanted::devdax(asked, Map::Mem),
                 )?);
                 Ok(())
             },
@@ -116,12 +114,11 @@ fn compared(
     figures: &mut Figures,
     stage: &Stage,
     namespace: &str,
-    asked: Geometry,
-    map: Map,
+    wanted: Wanted,
 ) -> Result<Device> {
     let messages = Messages::from_now()?;
     let before = stage.moment()?;
-    let device = Device::create(namespace, asked, map)?;
+    let device = Device::create(namespace, wanted)?;
     let after = stage.moment()?;
     compare(figures, &device, messages.initialised()?, &before, &after)?;
     Ok(device)
@@ -234,7 +231,7 @@ fn kernel_account(
     before: &Moment,
     after: &Moment,
 ) -> Result<()> {
-    let arithmetic = device.backing_pages()?;
+    let arithmetic = device.account()?.memmap_pages();
     let count = |moment: &Moment| moment.vmstat.get("nr_memmap_pages").copied();
     figures.note(match (count(before), count(after)) {
         (Some(before), Some(after)) if after - before == arithmetic => {

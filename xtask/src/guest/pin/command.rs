@@ -35,17 +35,7 @@ pub fn main(args: &Args) -> Result<()> {
         per_call,
         args.threads.unwrap_or_else(super::threads),
     );
-    let pages = plan.threads * plan.by.most_per_call();
-    let memory = match args.from.as_str() {
-        "system" => Memory::anonymous(pages)?,
-        device => {
-            let path = PathBuf::from(device);
-            let name = path
-                .file_name()
-                .context("--from takes `system` or a device such as /dev/dax0.0")?;
-            Memory::device(&path, region::align(&name.to_string_lossy())?, pages)?
-        }
-    };
+    let memory = memory_of(&args.from, plan.threads * plan.by.most_per_call())?;
     let hits = Hits::watch(oracle::GUP.iter().map(|(symbol, ..)| *symbol))?;
     let (done, before, after) =
         super::run(&[plan], &memory, || Ok((FollPin::read()?, hits.read()?)))?;
@@ -69,4 +59,16 @@ pub fn main(args: &Args) -> Result<()> {
         println!("kernel: {symbol} called {calls} times");
     }
     Ok(())
+}
+
+/// Memory of `system`, or of a device-dax device.
+pub fn memory_of(from: &str, pages: u64) -> Result<Memory> {
+    if from == "system" {
+        return Memory::anonymous(pages);
+    }
+    let path = PathBuf::from(from);
+    let name = path
+        .file_name()
+        .context("--from takes `system` or a device such as /dev/dax0.0")?;
+    Memory::device(&path, region::align(&name.to_string_lossy())?, pages)
 }

@@ -115,21 +115,51 @@ fn vm_readv(start: *mut u8, bytes: u64) -> io::Result<u64> {
 
 /// Register one buffer and take it back.
 fn register(ring: &OwnedFd, start: *mut u8, bytes: u64) -> io::Result<u64> {
-    let buffer = range(start, bytes);
-    let call = |operation: c_long, argument: *const c_void, length: c_long| {
-        // SAFETY: `argument` is null or one iovec that lives through the call; the kernel checks its range.
-        count_long(unsafe {
-            libc::syscall(
-                libc::SYS_io_uring_register,
-                c_long::from(ring.as_raw_fd()),
-                operation,
-                argument,
-                length,
-            )
-        })
-    };
-    call(IORING_REGISTER_BUFFERS, (&raw const buffer).cast(), 1)?;
-    call(IORING_UNREGISTER_BUFFERS, ptr::null(), 0)
+    Registered::new(ring, start, bytes)?.take_back()
+}
+
+/// A registered buffer: its pages stay pinned until it is taken back.
+pub struct Registered<'a> {
+    ring: &'a OwnedFd,
+}
+
+impl<'a> Registered<'a> {
+    pub fn new(ring: &'a OwnedFd, start: *mut u8, bytes: u64) -> io::Result<Registered<'a>> {
+        let buffer = range(start, bytes);
+        register_call(ring, IORING_REGISTER_BUFFERS, (&raw const buffer).cast(), 1)?;
+        Ok(Registered { ring })
+    }
+
+    pub fn take_back(self) -> io::Result<u64> {
+        let result = register_call(self.ring, IORING_UNREGISTER_BUFFERS, ptr::null(), 0);
+        std::mem::forget(self);
+        result
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        // Who wants to know whether it worked calls `take_back`.
+        let _ = register_call(self.ring, IORING_UNREGISTER_BUFFERS, ptr::null(), 0);
+    }
+}
+
+fn register_call(
+    ring: &OwnedFd,
+    operation: c_long,
+    argument: *const c_void,
+    length: c_long,
+) -> io::Result<u64> {
+    // SAFETY: `argument` is null or one iovec that lives through the call; the kernel checks its range.
+    count_long(unsafe {
+        libc::syscall(
+            libc::SYS_io_uring_register,
+            c_long::from(ring.as_raw_fd()),
+            operation,
+            argument,
+            length,
+        )
+    })
 }
 
 fn read_direct(file: &File, start: *mut u8, bytes: u64) -> io::Result<u64> {
@@ -172,7 +202,7 @@ fn drain(out_of: &OwnedFd, null: &File, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-fn ring() -> Result<OwnedFd> {
+pub fn ring() -> Result<OwnedFd> {
     // The struct is all zero on entry; nothing of the answer is needed to register buffers.
     let mut params = [0u64; IO_URING_PARAMS_BYTES / 8];
     // SAFETY: `params` has the size of struct io_uring_params and outlives the call.

@@ -1,0 +1,52 @@
+//! A kretprobe of our own beside the agent's, made as the agent's are: what it misses, any such probe misses.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::{TRACEFS, write_tracefs};
+
+const EVENT: &str = "truth_returns/seen";
+
+pub struct Returns;
+
+/// Returns that it saw, and returns that it missed for want of an instance (`nmissed`, kernel/kprobes.c).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub hits: u64,
+    pub missed: u64,
+}
+
+impl Returns {
+    pub fn of(symbol: &str) -> Result<Returns> {
+        write_tracefs("kprobe_events", &format!("r:{EVENT} {symbol}"))?;
+        let returns = Returns;
+        write_tracefs("events/truth_returns/enable", "1")?;
+        Ok(returns)
+    }
+
+    pub fn read(&self) -> Result<Seen> {
+        let path = Path::new(TRACEFS).join("kprobe_profile");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let ["seen", hits, missed] = words[..] {
+                let (hits, missed) = (hits.parse()?, missed.parse()?);
+                return Ok(Seen { hits, missed });
+            }
+        }
+        bail!("{} has no line for the probe that was just made", path.display())
+    }
+}
+
+impl Drop for Returns {
+    fn drop(&mut self) {
+        let removed = write_tracefs("events/truth_returns/enable", "0")
+            .and_then(|()| write_tracefs("kprobe_events", &format!("-:{EVENT}")));
+        if let Err(error) = removed {
+            eprintln!("the oracle's kretprobe stays behind: {error:#}");
+        }
+    }
+}
