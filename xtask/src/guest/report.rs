@@ -27,6 +27,13 @@ impl Figures {
         );
     }
 
+    /// For long lists: worth a word only when they differ.
+    pub fn equal_quietly<T: PartialEq + Display>(&mut self, what: &str, expected: T, observed: T) {
+        if expected != observed {
+            self.equal(what, expected, observed);
+        }
+    }
+
     pub fn holds(&mut self, what: &str, observed: bool) {
         self.line(observed, what.to_owned());
     }

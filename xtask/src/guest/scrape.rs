@@ -60,6 +60,13 @@ impl Scrape {
         whole(sum)
     }
 
+    /// The one series that carries these labels, `None` if there is none or more.
+    pub fn value(&self, name: &str, with: &[(&str, &str)]) -> Option<f64> {
+        let mut all = self.series(name, with);
+        let (_, value) = all.next()?;
+        all.next().is_none().then_some(value)
+    }
+
     /// What is wrong with the histograms: buckets that fall, an infinite bucket that is not the count, a
     /// count without a sum.
     pub fn histogram_faults(&self) -> Vec<String> {

@@ -22,10 +22,7 @@ impl Blocks {
         if !traceable()?.contains(SYMBOL) {
             return Ok(None);
         }
-        write_tracefs(
-            "kprobe_events",
-            &format!("p:{EVENT} {SYMBOL} size=%di:u64"),
-        )?;
+        write_tracefs("kprobe_events", &format!("p:{EVENT} {SYMBOL} size=%di:u64"))?;
         let instance = Path::new(TRACEFS).join("instances/truth_blocks");
         fs::create_dir(&instance)
             .with_context(|| format!("cannot create {}", instance.display()))?;

@@ -37,7 +37,10 @@ impl Returns {
                 return Ok(Seen { hits, missed });
             }
         }
-        bail!("{} has no line for the probe that was just made", path.display())
+        bail!(
+            "{} has no line for the probe that was just made",
+            path.display()
+        )
     }
 }
 
