@@ -1,6 +1,7 @@
 //! The proof: known work, the kernel's account of it, the agent's account of it, compared to the page.
 
 mod crossings;
+mod cycles;
 mod errors;
 mod exposition;
 mod inventory;
@@ -40,9 +41,11 @@ pub enum Part {
     Figures,
     /// Regions that were there before the agent
     Inventory,
+    /// Regions that go and come
+    Cycles,
 }
 
-const PARTS: [Part; 2] = [Part::Figures, Part::Inventory];
+const PARTS: [Part; 3] = [Part::Figures, Part::Inventory, Part::Cycles];
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9954);
 
@@ -70,6 +73,7 @@ pub fn main(args: &Args) -> Result<()> {
         match part {
             Part::Figures => figures(&mut report, args.quick)?,
             Part::Inventory => inventory::all(&mut report),
+            Part::Cycles => cycles::all(&mut report, args.quick),
         }
     }
     report.finish();
