@@ -5,6 +5,7 @@ mod cycles;
 mod errors;
 mod exposition;
 mod inventory;
+mod parked;
 mod pins;
 mod regions;
 mod stage;
@@ -43,9 +44,11 @@ pub enum Part {
     Inventory,
     /// Regions that go and come
     Cycles,
+    /// Threads that sit in the kernel
+    Parked,
 }
 
-const PARTS: [Part; 3] = [Part::Figures, Part::Inventory, Part::Cycles];
+const PARTS: [Part; 4] = [Part::Figures, Part::Inventory, Part::Cycles, Part::Parked];
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9954);
 
@@ -74,6 +77,7 @@ pub fn main(args: &Args) -> Result<()> {
             Part::Figures => figures(&mut report, args.quick)?,
             Part::Inventory => inventory::all(&mut report),
             Part::Cycles => cycles::all(&mut report, args.quick),
+            Part::Parked => parked::all(&mut report)?,
         }
     }
     report.finish();

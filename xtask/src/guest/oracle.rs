@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 
 pub use blocks::Blocks;
-pub use returns::Returns;
+pub use returns::{Returns, Seen};
 
 const TRACEFS: &str = "/sys/kernel/tracing";
 
