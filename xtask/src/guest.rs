@@ -8,6 +8,7 @@ mod checks;
 mod demo;
 mod http;
 mod kmsg;
+mod objects;
 mod oracle;
 mod pin;
 mod region;

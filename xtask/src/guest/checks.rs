@@ -1,10 +1,13 @@
 //! The proof: known work, the kernel's account of it, the agent's account of it, compared to the page.
 
+mod amount;
 mod crossings;
 mod cycles;
 mod errors;
 mod exposition;
+mod held;
 mod inventory;
+mod listed;
 mod parked;
 mod pins;
 mod regions;
@@ -46,9 +49,20 @@ pub enum Part {
     Cycles,
     /// Threads that sit in the kernel
     Parked,
+    /// Pins that are kept
+    Held,
+    /// Ten million pins
+    Amount,
 }
 
-const PARTS: [Part; 4] = [Part::Figures, Part::Inventory, Part::Cycles, Part::Parked];
+const PARTS: [Part; 6] = [
+    Part::Figures,
+    Part::Inventory,
+    Part::Cycles,
+    Part::Parked,
+    Part::Held,
+    Part::Amount,
+];
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9954);
 
@@ -78,6 +92,8 @@ pub fn main(args: &Args) -> Result<()> {
             Part::Inventory => inventory::all(&mut report),
             Part::Cycles => cycles::all(&mut report, args.quick),
             Part::Parked => parked::all(&mut report)?,
+            Part::Held => held::all(&mut report),
+            Part::Amount => amount::all(&mut report, args.quick)?,
         }
     }
     report.finish();

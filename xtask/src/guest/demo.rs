@@ -28,7 +28,7 @@ pub fn main() -> Result<()> {
             device.asked.name
         );
     }
-    let pages = pin::threads() * By::ProcessVmReadv.most_per_call();
+    let pages = pin::threads() * By::ProcessVmReadv.usual_per_call();
     pin_from("system memory", &Memory::anonymous(pages)?)?;
     for device in &devices {
         pin_from(
@@ -54,7 +54,7 @@ fn pin_from(name: &str, memory: &Memory) -> Result<()> {
         } else {
             PAGES / 16
         };
-        let plan = Plan::of_pages(by, pages, by.most_per_call(), pin::threads());
+        let plan = Plan::of_pages(by, pages, by.usual_per_call(), pin::threads());
         let (done, (), ()) = pin::run(&[plan], memory, || Ok(()))?;
         println!(
             "{name}: {} pages in {} calls by {} in {:.2} s",

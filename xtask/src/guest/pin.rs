@@ -48,11 +48,18 @@ impl By {
         }
     }
 
+    /// Pages that a request carries if nobody asks for another number.
+    pub fn usual_per_call(self) -> u64 {
+        self.most_per_call().min(1024)
+    }
+
     /// Pages that one request can carry: beyond it the kernel would split the request into several calls.
     pub fn most_per_call(self) -> u64 {
         match self {
             // PVM_MAX_KMALLOC_PAGES * PAGE_SIZE / sizeof(void *), mm/process_vm_access.c [S:5.10..7.3]
-            By::ProcessVmReadv | By::IoUring => 1024,
+            By::ProcessVmReadv => 1024,
+            // One buffer is pinned by one call, up to a GiB of it (io_uring/rsrc.c).
+            By::IoUring => 1 << 18,
             // One bio: BIO_MAX_VECS, include/linux/bio.h
             By::ODirect => 256,
             // Slots of a default pipe, fs/splice.c iter_to_pipe

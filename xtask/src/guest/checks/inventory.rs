@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
-use super::LISTEN;
 use super::truth::{self, Known};
+use super::{LISTEN, listed};
 use crate::guest::agent::Agent;
+use crate::guest::objects;
 use crate::guest::oracle::Blocks;
 use crate::guest::region::{Device, GEOMETRIES, Map, Mode, Namespaces, PAGE, SECTION, Wanted};
 use crate::guest::report::{Figures, Report};
@@ -84,6 +85,7 @@ fn one(figures: &mut Figures, left: &mut Vec<Case>) -> Result<()> {
 
     let agent = Agent::start(&[], LISTEN)?;
     truth::compare(figures, &agent.scrape()?, &before)?;
+    reader_is_gone(figures)?;
 
     // The same devices go and come under the agent: every second one first, so that old and new stand side by side.
     let (first, second): (Vec<_>, Vec<_>) = devices
@@ -110,6 +112,7 @@ fn one(figures: &mut Figures, left: &mut Vec<Case>) -> Result<()> {
         })
         .collect();
     truth::compare(figures, &agent.scrape()?, &mixed)?;
+    listed::beside(figures, &agent, &devices.iter().collect::<Vec<_>>())?;
 
     // Another agent finds all of them as its own first one did.
     drop(agent);
@@ -119,6 +122,18 @@ fn one(figures: &mut Figures, left: &mut Vec<Case>) -> Result<()> {
         device.destroy()?;
     }
     truth::compare(figures, &agent.scrape()?, &[])
+}
+
+/// The program that reads kernel memory on request is for the start alone.
+fn reader_is_gone(figures: &mut Figures) -> Result<()> {
+    let names = objects::names()?;
+    figures.holds_quietly(&format!("programs are loaded: {names:?}"), names.len() > 1);
+    figures.equal(
+        "programs named reader while the agent serves",
+        0,
+        names.get("reader").copied().unwrap_or(0),
+    );
+    Ok(())
 }
 
 /// What the kernel asked for while it was made is what the arithmetic has.

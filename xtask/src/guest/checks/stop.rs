@@ -5,17 +5,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use libc::c_long;
 
 use crate::guest::agent::{self, Agent};
+use crate::guest::objects;
 use crate::guest::report::{Figures, Report};
 
 /// Programs are freed after an RCU grace period, by a worker.
 const SETTLE: Duration = Duration::from_secs(20);
-
-// include/uapi/linux/bpf.h
-const BPF_PROG_GET_NEXT_ID: c_long = 11;
-const BPF_MAP_GET_NEXT_ID: c_long = 12;
 
 /// What a tracing process could leave in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +26,8 @@ impl Leftovers {
     pub fn read() -> Leftovers {
         let events = fs::read_to_string("/sys/kernel/tracing/kprobe_events").unwrap_or_default();
         Leftovers {
-            programs: count_ids(BPF_PROG_GET_NEXT_ID),
-            maps: count_ids(BPF_MAP_GET_NEXT_ID),
+            programs: objects::programs(),
+            maps: objects::maps(),
             kprobe_events: events.lines().count(),
         }
     }
@@ -132,27 +128,4 @@ fn bad_usage(figures: &mut Figures, words: &[&str]) -> Result<()> {
         told.contains(culprit),
     );
     Ok(())
-}
-
-/// Walk the kernel's object ids; needs no tool in the guest.
-fn count_ids(command: c_long) -> usize {
-    // union bpf_attr { __u32 start_id; __u32 next_id; __u32 open_flags; }
-    let mut attr = [0u32; 3];
-    let mut found = 0;
-    loop {
-        // SAFETY: `attr` has the size that is passed, and the kernel writes `next_id` inside it.
-        let rc = unsafe {
-            libc::syscall(
-                libc::SYS_bpf,
-                command,
-                attr.as_mut_ptr(),
-                size_of_val(&attr),
-            )
-        };
-        if rc != 0 {
-            return found;
-        }
-        found += 1;
-        attr[0] = attr[1];
-    }
 }

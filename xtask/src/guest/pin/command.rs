@@ -28,14 +28,14 @@ pub struct Args {
 }
 
 pub fn main(args: &Args) -> Result<()> {
-    let per_call = args.per_call.unwrap_or(args.by.most_per_call());
+    let per_call = args.per_call.unwrap_or(args.by.usual_per_call());
     let plan = Plan::of_pages(
         args.by,
         args.pages,
         per_call,
         args.threads.unwrap_or_else(super::threads),
     );
-    let memory = memory_of(&args.from, plan.threads * plan.by.most_per_call())?;
+    let memory = memory_of(&args.from, plan.threads * plan.per_call)?;
     let hits = Hits::watch(oracle::GUP.iter().map(|(symbol, ..)| *symbol))?;
     let (done, before, after) =
         super::run(&[plan], &memory, || Ok((FollPin::read()?, hits.read()?)))?;
