@@ -6,6 +6,7 @@
 mod agent;
 mod checks;
 mod demo;
+mod host;
 mod http;
 mod kmsg;
 mod objects;
@@ -33,6 +34,8 @@ enum Verb {
     Pin(pin::command::Args),
     /// Take long-term pins and keep them until told a line
     Hold(pin::hold::Args),
+    /// Run a program with less than all
+    Limited(host::Args),
     /// Leave threads in the kernel, each in the middle of pinning a page, until told a line
     Park(pin::park::Args),
 }
@@ -43,6 +46,7 @@ pub fn main(args: Args) -> anyhow::Result<()> {
         Verb::Demo => demo::main(),
         Verb::Pin(args) => pin::command::main(&args),
         Verb::Hold(args) => pin::hold::main(&args),
+        Verb::Limited(args) => host::main(&args),
         Verb::Park(args) => pin::park::main(&args),
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::host::Means;
 use super::scrape::Scrape;
 
 const PROGRAM: &str = "daxscope";
@@ -27,7 +28,12 @@ pub struct Agent {
 impl Agent {
     /// Start `daxscope run` and wait until it says that all probes are attached.
     pub fn start(options: &[&str], address: SocketAddr) -> Result<Agent> {
-        let mut agent = Agent::spawn(options, address)?;
+        Agent::start_with(Means::All, options, address)
+    }
+
+    /// As [`Agent::start`], with less.
+    pub fn start_with(means: Means, options: &[&str], address: SocketAddr) -> Result<Agent> {
+        let mut agent = Agent::spawn(means, options, address)?;
         let mut last_words = String::new();
         let deadline = Instant::now() + START_LIMIT;
         loop {
@@ -50,8 +56,10 @@ impl Agent {
         }
     }
 
-    pub fn spawn(options: &[&str], address: SocketAddr) -> Result<Agent> {
-        let mut child = Command::new(PROGRAM)
+    pub fn spawn(means: Means, options: &[&str], address: SocketAddr) -> Result<Agent> {
+        let mut command = Command::new(PROGRAM);
+        means.limit(&mut command)?;
+        let mut child = command
             .args(["run", "--listen", &address.to_string()])
             .args(options)
             .stdin(Stdio::null())
@@ -122,9 +130,12 @@ impl Drop for Agent {
 
 /// Run the agent to its end.
 pub fn run(words: &[&str]) -> Result<Output> {
-    let output = Command::new(PROGRAM)
-        .args(words)
-        .stdin(Stdio::null())
-        .output();
+    run_with(Means::All, words)
+}
+
+pub fn run_with(means: Means, words: &[&str]) -> Result<Output> {
+    let mut command = Command::new(PROGRAM);
+    means.limit(&mut command)?;
+    let output = command.args(words).stdin(Stdio::null()).output();
     output.with_context(|| format!("cannot run {PROGRAM} {}", words.join(" ")))
 }

@@ -6,6 +6,7 @@ mod cycles;
 mod errors;
 mod exposition;
 mod held;
+mod hosts;
 mod inventory;
 mod listed;
 mod parked;
@@ -53,15 +54,18 @@ pub enum Part {
     Held,
     /// Ten million pins
     Amount,
+    /// Hosts that let the agent see less
+    Hosts,
 }
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     Part::Figures,
     Part::Inventory,
     Part::Cycles,
     Part::Parked,
     Part::Held,
     Part::Amount,
+    Part::Hosts,
 ];
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9954);
@@ -94,6 +98,7 @@ pub fn main(args: &Args) -> Result<()> {
             Part::Parked => parked::all(&mut report)?,
             Part::Held => held::all(&mut report),
             Part::Amount => amount::all(&mut report, args.quick)?,
+            Part::Hosts => hosts::all(&mut report),
         }
     }
     report.finish();

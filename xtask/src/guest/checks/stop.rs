@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::guest::agent::{self, Agent};
+use crate::guest::host::Means;
 use crate::guest::objects;
 use crate::guest::report::{Figures, Report};
 
@@ -100,7 +101,7 @@ pub fn ended(
 pub fn refusals(report: &mut Report, address: SocketAddr) {
     report.check("stop/port-taken", |figures| {
         let _taken = TcpListener::bind(address).context("the port is taken before the test")?;
-        let mut agent = Agent::spawn(&[], address)?;
+        let mut agent = Agent::spawn(Means::All, &[], address)?;
         let status = agent.wait()?;
         figures.equal("exit code", 1, status.code().unwrap_or(-1));
         let words = agent.last_words();

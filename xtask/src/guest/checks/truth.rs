@@ -11,7 +11,7 @@ const VMEMMAP: &str = "daxscope_pagemap_vmemmap_bytes";
 /// How a pagemap came to the agent's knowledge.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Known {
-    /// It was there when the agent started, which then measures it.
+    /// It was there when the agent started.
     Before,
     /// It came up under the running agent.
     Watched,
@@ -73,29 +73,23 @@ fn one(figures: &mut Figures, scrape: &Scrape, device: &Device, known: Known) ->
         scrape.total("daxscope_pagemap_struct_pages", &of),
     );
     let account = device.account()?;
-    let methods: &[&str] = match known {
-        Known::Before => &["measured", "formula"],
-        Known::Watched => &["formula"],
-    };
-    for method in methods {
+    for method in ["measured", "formula"] {
         bytes(figures, scrape, &name, method, account);
     }
-    if known == Known::Before {
-        // The agent's two figures are one, so its own comparison must say so.
-        let differ = scrape.value("daxscope_pagemap_vmemmap_disagreement_bytes", &of);
-        figures.equal_quietly(
-            &format!("{name} disagreement"),
-            "Some(0.0)".to_owned(),
-            format!("{differ:?}"),
-        );
-        figures.equal_quietly(
-            &format!("{name} RAM by node"),
-            account.ram * PAGE,
-            scrape.total("daxscope_pagemap_vmemmap_node_bytes", &of),
-        );
-        let unmeasured = scrape.series("daxscope_pagemap_unmeasured", &of).count();
-        figures.equal_quietly(&format!("{name} unmeasured"), 0, unmeasured);
-    }
+    // The agent's two figures are one, so its own comparison must say so.
+    let differ = scrape.value("daxscope_pagemap_vmemmap_disagreement_bytes", &of);
+    figures.equal_quietly(
+        &format!("{name} disagreement"),
+        "Some(0.0)".to_owned(),
+        format!("{differ:?}"),
+    );
+    figures.equal_quietly(
+        &format!("{name} RAM by node"),
+        account.ram * PAGE,
+        scrape.total("daxscope_pagemap_vmemmap_node_bytes", &of),
+    );
+    let unmeasured = scrape.series("daxscope_pagemap_unmeasured", &of).count();
+    figures.equal_quietly(&format!("{name} unmeasured"), 0, unmeasured);
     if account.device > 0 {
         let blocks = [of[0], ("backing", "device"), ("method", "blocks")];
         figures.equal_quietly(
