@@ -315,8 +315,9 @@ fn unmeasured(figures: &mut Figures, scrape: &Scrape, devices: &[Device]) {
     figures.equal("measured series", 0, series.count());
     for device in devices {
         let name = device.name();
-        let reasons = scrape.series("daxscope_pagemap_unmeasured", &[("device", &name)]);
-        let reasons: Vec<&str> = reasons
+        let of = [("device", name.as_str())];
+        let reasons: Vec<&str> = scrape
+            .series("daxscope_pagemap_unmeasured", &of)
             .filter_map(|(labels, _)| labels.get("reason").map(String::as_str))
             .collect();
         let one = matches!(reasons[..], [reason] if !reason.is_empty());
