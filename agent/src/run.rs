@@ -97,9 +97,9 @@ fn report(probes: &Probes) -> Result<()> {
     let verdicts = Verdicts(&probes.verdicts);
     if verdicts.attached() == 0 {
         let first = &probes.verdicts[0];
-        let remedy = first
-            .remedy
-            .map_or(String::new(), |remedy| format!(" ({remedy})"));
+        // Which probe it is said of depends on how far the kernel let each come.
+        let remedy = probes.verdicts.iter().find_map(|verdict| verdict.remedy);
+        let remedy = remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
         bail!(
             "no probe can be attached: {}{remedy}; `daxscope check` says more",
             first.reason

@@ -38,7 +38,12 @@ impl fmt::Display for Report<'_> {
         if self.accounts.is_empty() {
             writeln!(
                 f,
-                "No pagemaps: this host has no memory with struct pages of devices."
+                "{}",
+                if self.inventory.skipped.is_empty() {
+                    "No pagemaps: this host has no memory with struct pages of devices."
+                } else {
+                    "No pagemaps can be shown; what is left out is below."
+                }
             )?;
         } else {
             let rows: Vec<_> = self.accounts.iter().flat_map(|a| self.rows(a)).collect();

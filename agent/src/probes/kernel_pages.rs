@@ -4,6 +4,7 @@ use daxscope_common::point;
 
 use super::pagemap;
 use crate::{
+    inventory::Source,
     kernel::vmstat::{self, ACQUIRED, COUNTERS, MEMMAP, RELEASED, Values},
     load::Probes,
     snapshot::{Kind, Metric, Sample, Value},
@@ -57,6 +58,8 @@ pub fn read(probes: &Probes, snapshot: &[Sample]) -> Vec<Sample> {
         let Some(now) = now else { continue };
         samples.push(COUNT.count([counter], now));
         let (theirs, ours) = match (counter, kernel) {
+            // The kernel counts the struct pages of what sysfs did not tell, too.
+            (MEMMAP, _) if sysfs_left_some_out(probes) => continue,
             (MEMMAP, _) => match pagemap::backing(snapshot) {
                 Some(bytes) => (now, bytes >> probes.facts.layout.page_shift),
                 None => continue,
@@ -71,6 +74,11 @@ pub fn read(probes: &Probes, snapshot: &[Sample]) -> Vec<Sample> {
         samples.push(DIFFERENCE.sample([counter], difference));
     }
     samples
+}
+
+fn sysfs_left_some_out(probes: &Probes) -> bool {
+    matches!(probes.known.source(), Some(Source::Sysfs { .. }))
+        && !probes.known.skipped().is_empty()
 }
 
 /// Whether the ways in and out that matter most are watched: without them there is nothing to compare.
