@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 pub use hand::{register_errno, vm_readv_errno, vmsplice_errno};
 pub use hold::{Holder, Keep};
-pub use memory::Memory;
+pub use memory::{Memory, Piece};
 pub use park::Parked;
 
 use super::region::PAGE;

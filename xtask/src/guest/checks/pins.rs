@@ -49,9 +49,9 @@ pub fn all(report: &mut Report, stage: &Stage, devices: &[Device]) {
         report.check(&format!("pins/{}-nested", stage.mechanism), |figures| {
             crossings::nested(figures, stage)
         });
-        if let Some(device) = devices.iter().find(|device| device.asked.bytes == PAGE) {
+        if let [base, compound, ..] = devices {
             report.check(&format!("pins/{}-mixed", stage.mechanism), |figures| {
-                crossings::mixed(figures, stage, device)
+                crossings::mixed(figures, stage, base, compound)
             });
         }
         if !stage.quick {

@@ -1,7 +1,7 @@
 //! A kretprobe of our own beside the agent's, made as the agent's are: what it misses, any such probe misses.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -9,7 +9,9 @@ use super::{TRACEFS, write_tracefs};
 
 const EVENT: &str = "truth_returns/seen";
 
-pub struct Returns;
+pub struct Returns {
+    profile: PathBuf,
+}
 
 /// Returns that it saw; all others of the function it missed for want of an instance. The kernel's own count of those
 /// (`nmissed`) is not used: CPUs race for it.
@@ -21,15 +23,16 @@ pub struct Seen {
 impl Returns {
     pub fn of(symbol: &str) -> Result<Returns> {
         write_tracefs("kprobe_events", &format!("r:{EVENT} {symbol}"))?;
-        let returns = Returns;
+        let profile = Path::new(TRACEFS).join("kprobe_profile");
+        let returns = Returns { profile };
         write_tracefs("events/truth_returns/enable", "1")?;
         Ok(returns)
     }
 
     pub fn read(&self) -> Result<Seen> {
-        let path = Path::new(TRACEFS).join("kprobe_profile");
+        let path = &self.profile;
         let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         for line in text.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
             if let ["seen", hits, _] = words[..] {

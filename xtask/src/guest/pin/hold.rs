@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -26,7 +26,7 @@ pub enum Keep {
     /// A registered `io_uring` buffer. 5.10 and 6.1 refuse device-dax memory.
     #[value(name = "io_uring")]
     IoUring,
-    /// The packet memory of an `AF_XDP` socket: every kernel takes device-dax memory (net/xdp/xdp_umem.c).
+    /// The packet memory of an `AF_XDP` socket: every kernel takes device-dax memory (`net/xdp/xdp_umem.c`).
     #[value(name = "xdp")]
     Xdp,
 }
@@ -117,10 +117,6 @@ impl Holder {
         said.read_line(&mut line)?;
         ensure!(line.trim() == "held", "the holding process said {line:?}");
         Ok(holder)
-    }
-
-    pub fn of_system(by: Keep, pages: u64) -> Result<Holder> {
-        Holder::start(by, &PathBuf::from("system"), pages)
     }
 
     pub fn pid(&self) -> u32 {

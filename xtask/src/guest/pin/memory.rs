@@ -9,6 +9,16 @@ use anyhow::{Context, Result, ensure};
 
 use crate::guest::region::PAGE;
 
+/// A part of a [`Memory::patchwork`].
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    pub pages: u64,
+    /// A device-dax device and the offset in bytes; `None` is memory of the system.
+    pub device: Option<(&'a Path, u64)>,
+    /// Alignment that the mapping needs, in bytes.
+    pub align: u64,
+}
+
 /// A mapping of this process, unmapped on drop.
 pub struct Memory {
     start: *mut u8,
@@ -51,25 +61,54 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Pages of the system, and right behind them as many of a device-dax device of 4K alignment.
-    pub fn system_then_device(path: &Path, pages: u64) -> Result<Memory> {
+    /// Pieces of different memory one behind the other, as many pages of each as given.
+    pub fn patchwork(pieces: &[Piece]) -> Result<Memory> {
+        let pages = pieces.iter().map(|piece| piece.pages).sum();
+        // Device mappings start and end where the device is aligned; the first piece starts on the largest alignment.
+        let align = pieces.iter().map(|piece| piece.align).max().unwrap_or(PAGE);
+        let mut memory = Memory::untouched(pages + align / PAGE)?;
+        memory.pages = pages;
+        let mapped = memory.start;
+        let skip = mapped.align_offset(to_usize(align));
+        memory.start = mapped.wrapping_add(skip);
+        memory.mapped -= skip;
+        // SAFETY: what lies before the aligned start of our own mapping, which `mapped` no longer covers.
+        let rc = unsafe { libc::munmap(mapped.cast(), skip) };
+        ensure!(
+            rc == 0 || skip == 0,
+            "cannot unmap: {}",
+            std::io::Error::last_os_error()
+        );
+        let mut page = 0;
+        for piece in pieces {
+            memory.put(page, piece)?;
+            page += piece.pages;
+        }
+        memory.touch();
+        Ok(memory)
+    }
+
+    /// Maps a piece of a device over what is there.
+    fn put(&self, page: u64, piece: &Piece) -> Result<()> {
+        let Some((path, offset)) = piece.device else {
+            return Ok(());
+        };
         let file = open(path)?;
-        let memory = Memory::untouched(2 * pages)?;
-        let (behind, bytes) = (memory.at(pages), to_usize(pages * PAGE));
+        let (at, bytes) = (self.at(page), to_usize(piece.pages * PAGE));
         let (rights, flags) = (
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_SHARED | libc::MAP_FIXED,
         );
-        // SAFETY: replaces the second half of our own mapping, which `drop` unmaps as one range.
-        let at = unsafe { libc::mmap(behind.cast(), bytes, rights, flags, file.as_raw_fd(), 0) };
+        let offset = libc::off_t::try_from(offset)?;
+        // SAFETY: replaces a part of our own mapping, which `drop` unmaps as one range.
+        let got = unsafe { libc::mmap(at.cast(), bytes, rights, flags, file.as_raw_fd(), offset) };
         ensure!(
-            at == behind.cast(),
-            "cannot map {} behind system memory: {}",
+            got == at.cast(),
+            "cannot map {} over other memory: {}",
             path.display(),
             std::io::Error::last_os_error()
         );
-        memory.touch();
-        Ok(memory)
+        Ok(())
     }
 
     pub fn pages(&self) -> u64 {

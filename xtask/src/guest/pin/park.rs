@@ -115,7 +115,7 @@ fn arrived(faults: &OwnedFd, threads: u64) -> Result<()> {
 }
 
 fn fill(faults: &OwnedFd, memory: &Memory, page: u64) -> Result<()> {
-    let source = [1u8; PAGE as usize];
+    let source = vec![1u8; usize::try_from(PAGE)?];
     // struct uffdio_copy { dst, src, len, mode, copy }
     let (to, from) = (memory.at(page) as u64, source.as_ptr() as u64);
     control(faults, UFFDIO_COPY, &mut [to, from, PAGE, 0, 0])

@@ -1,5 +1,5 @@
 //! What the struct pages of a region take, by arithmetic alone: the rules of x86-64 in `Documentation/mm/vmemmap_dedup.rst`
-//! and `vmemmap_populate` (arch/x86/mm/init_64.c), which the agent does not share.
+//! and `vmemmap_populate` (`arch/x86/mm/init_64.c`), which the agent does not share.
 
 use super::{Geometry, Map, PAGE, SECTION, STRUCT_PAGE};
 
