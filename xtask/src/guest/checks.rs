@@ -14,7 +14,9 @@ mod pins;
 mod regions;
 mod stage;
 mod stop;
+mod stuck;
 mod truth;
+mod twins;
 mod verdict;
 
 use std::fs::OpenOptions;
@@ -54,17 +56,23 @@ pub enum Part {
     Held,
     /// Ten million pins
     Amount,
+    /// A region that cannot go
+    Stuck,
+    /// Two agents
+    Twins,
     /// Hosts that let the agent see less
     Hosts,
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 9] = [
     Part::Figures,
     Part::Inventory,
     Part::Cycles,
     Part::Parked,
     Part::Held,
     Part::Amount,
+    Part::Stuck,
+    Part::Twins,
     Part::Hosts,
 ];
 
@@ -98,6 +106,8 @@ pub fn main(args: &Args) -> Result<()> {
             Part::Parked => parked::all(&mut report)?,
             Part::Held => held::all(&mut report),
             Part::Amount => amount::all(&mut report, args.quick)?,
+            Part::Stuck => stuck::all(&mut report),
+            Part::Twins => twins::all(&mut report),
             Part::Hosts => hosts::all(&mut report),
         }
     }

@@ -46,15 +46,19 @@ fn plan(stage: &Stage, pages: u64) -> Result<(Plan, &'static str)> {
     Ok((Plan::of_pages(by, pages, per_call, threads()), symbol))
 }
 
-fn unaccounted(figures: &mut Figures, stage: &Stage, pages: u64) -> Result<()> {
-    let (plan, symbol) = plan(stage, pages)?;
-    let memory = Memory::anonymous(plan.per_call * plan.threads)?;
+fn unaccounted(figures: &mut Figures, stage: &Stage, wanted: u64) -> Result<()> {
+    let (plan, symbol) = plan(stage, wanted)?;
+    let pages = plan.per_call * plan.threads;
+    let memory = match plan.by {
+        By::IoUring => Memory::of_base_pages(pages)?,
+        _ => Memory::anonymous(pages)?,
+    };
     let (done, before, _) = pin::run(&[plan], &memory, || stage.moment())?;
     // The threads have ended: a scrape gives up what of theirs is still in flight.
     stage.agent.scrape()?;
     let after = stage.moment()?;
     let change = Change::between(&before, &after);
-    ensure!(done.pages >= pages, "{} pages were pinned", done.pages);
+    ensure!(done.pages >= wanted, "{} pages were pinned", done.pages);
     figures.note(format!(
         "{} pages by {} in {:.1} s",
         done.pages,

@@ -155,7 +155,7 @@ fn two_capabilities(figures: &mut Figures, devices: &[Device], paranoid: &str) -
     let scrape = agent.scrape()?;
     source(figures, &scrape, "cap_syslog");
     let of = [("counter", "nr_memmap_pages")];
-    let differ = scrape.value("daxscope_kernel_count_difference", &of);
+    let differ = scrape.value("daxscope_kernel_pages_difference", &of);
     figures.holds(
         &format!("no difference to the kernel from what is not known: {differ:?}"),
         differ.is_none_or(|differ| differ == 0.0),

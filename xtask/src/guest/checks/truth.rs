@@ -187,7 +187,7 @@ fn deduplicated(figures: &mut Figures, scrape: &Scrape, name: &str, account: Acc
 /// Where the kernel counts pages that hold struct pages (6.11), and counts them right, the agent must not differ.
 fn kernel_count(figures: &mut Figures, scrape: &Scrape) {
     let of = [("counter", "nr_memmap_pages")];
-    let Some(differ) = scrape.value("daxscope_kernel_count_difference", &of) else {
+    let Some(differ) = scrape.value("daxscope_kernel_pages_difference", &of) else {
         figures.note("this kernel has no nr_memmap_pages");
         return;
     };

@@ -41,6 +41,18 @@ impl Memory {
         Ok(memory)
     }
 
+    /// As [`Memory::anonymous`], of base pages alone. Up to 6.1 the registration of an `io_uring` buffer compares each huge
+    /// page with all before it (`headpage_already_acct`, `io_uring/rsrc.c`).
+    pub fn of_base_pages(pages: u64) -> Result<Memory> {
+        let memory = Memory::untouched(pages)?;
+        let length = to_usize(pages * PAGE);
+        // SAFETY: advice on our own mapping.
+        let rc = unsafe { libc::madvise(memory.at(0).cast(), length, libc::MADV_NOHUGEPAGE) };
+        ensure!(rc == 0, "madvise: {}", std::io::Error::last_os_error());
+        memory.touch();
+        Ok(memory)
+    }
+
     /// Private memory that no fault has filled: every pin must leave the kernel's fast path.
     pub fn untouched(pages: u64) -> Result<Memory> {
         Memory::map(
