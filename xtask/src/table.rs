@@ -1,12 +1,11 @@
 //! The demo's table: one line per geometry, from a scrape alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use crate::guest::scrape::Scrape;
 
 const PAGE: f64 = 4096.0;
-const STRUCT_PAGE: f64 = 64.0;
 
 /// The points that populate struct pages contain each other: the innermost that is there for every geometry.
 const POPULATE: [&str; 2] = ["__populate_section_memmap", "__add_pages"];
@@ -47,7 +46,7 @@ pub fn of(scrape: &Scrape) -> String {
     });
     let _ = write!(
         text,
-        "\n* computed from region size and geometry (Documentation/mm/vmemmap_dedup.rst), page tables included, not measured\n\
+        "\n* measured by the agent: the pages that back them in the kernel's page tables, and those tables\n\
          populate: {populate}; init: one call of memmap_init_zone_device; percentiles are\n\
          interpolated within power-of-two buckets. Pages per second are those inside the kernel's pin calls.\n\
          The guest runs on an emulated processor: compare lines with each other, not with real machines.\n"
@@ -82,11 +81,7 @@ fn row(scrape: &Scrape, geometry: &str, point: Option<&str>) -> [String; 11] {
         geometry.to_owned(),
         some(sum(scrape, "daxscope_pagemaps", &of), count),
         some(struct_pages, count),
-        dash(
-            bytes_of(geometry)
-                .filter(|_| struct_pages > 0.0)
-                .map(|bytes| size(memory(struct_pages, bytes))),
-        ),
+        dash(memory(scrape, geometry).map(size)),
         dash(latency(
             "daxscope_vmemmap_populate_duration_seconds",
             &populate,
@@ -109,17 +104,25 @@ fn sum(scrape: &Scrape, name: &str, labels: &[(&str, &str)]) -> f64 {
     scrape.series(name, labels).map(|(_, value)| value).sum()
 }
 
-/// Bytes of RAM that hold the struct pages and map them. Of a compound page at most two vmemmap pages are there, and
-/// all further ones are the second one again; that takes a page table for each 2 MiB of the memory map, which else is
-/// mapped in one piece (mm/sparse-vmemmap.c).
-fn memory(struct_pages: f64, geometry: f64) -> f64 {
-    let bytes = struct_pages * STRUCT_PAGE;
-    let of_compound = geometry / PAGE * STRUCT_PAGE;
-    if of_compound <= 2.0 * PAGE {
-        return bytes;
-    }
-    let tables = bytes / (PAGE * PAGE / 8.0) * PAGE;
-    bytes / of_compound * 2.0 * PAGE + tables
+/// Bytes of RAM that hold the struct pages of all regions of a geometry and map them. `None` if one is not measured, or
+/// there is none.
+fn memory(scrape: &Scrape, geometry: &str) -> Option<f64> {
+    let of_geometry = [("geometry", geometry)];
+    let regions = scrape.series("daxscope_pagemap_info", &of_geometry);
+    let of = |labels: &BTreeMap<String, String>, backing: &str| {
+        let device = labels.get("device")?;
+        let of = [
+            ("device", device.as_str()),
+            ("backing", backing),
+            ("method", "measured"),
+        ];
+        scrape.value("daxscope_pagemap_vmemmap_bytes", &of)
+    };
+    let each: Option<Vec<f64>> = regions
+        .map(|(labels, _)| Some(of(labels, "ram")? + of(labels, "page_tables")?))
+        .collect();
+    each.filter(|each| !each.is_empty())
+        .map(|each| each.iter().sum())
 }
 
 /// `2M` in bytes; words such as `system` have none.
@@ -247,6 +250,12 @@ daxscope_pagemaps{geometry="4K",type="generic"} 1
 daxscope_pagemaps{geometry="2M",type="generic"} 1
 daxscope_struct_pages{geometry="4K",type="generic"} 262144
 daxscope_struct_pages{geometry="2M",type="generic"} 262144
+daxscope_pagemap_info{device="dax0.0",geometry="4K"} 1
+daxscope_pagemap_info{device="dax1.0",geometry="2M"} 1
+daxscope_pagemap_vmemmap_bytes{device="dax0.0",backing="ram",method="measured"} 16777216
+daxscope_pagemap_vmemmap_bytes{device="dax0.0",backing="page_tables",method="measured"} 0
+daxscope_pagemap_vmemmap_bytes{device="dax1.0",backing="ram",method="measured"} 4194304
+daxscope_pagemap_vmemmap_bytes{device="dax1.0",backing="page_tables",method="measured"} 32768
 daxscope_vmemmap_populate_duration_seconds_bucket{geometry="2M",point="__add_pages",le="0.001"} 0
 daxscope_vmemmap_populate_duration_seconds_bucket{geometry="2M",point="__add_pages",le="0.002"} 4
 daxscope_vmemmap_populate_duration_seconds_bucket{geometry="2M",point="__add_pages",le="+Inf"} 4
@@ -291,13 +300,15 @@ daxscope_gup_duration_seconds_sum{how="pin",entry="fast",geometry="system"} 0.00
     }
 
     #[test]
-    fn memory_as_the_kernel_documents_it() {
-        // Of 2 GiB 8192, 2048 and 4 vmemmap pages (nr_memmap_pages of 6.12), and 16 page tables for the last two.
-        let of = |geometry| memory(524_288.0, bytes_of(geometry).expect("a size")) / PAGE;
+    fn memory_is_measured_or_not_told() {
+        let scrape = |text: &str| Scrape::parse(text).expect("a scrape");
         assert_eq!(
-            ["4K", "2M", "1G"].map(|geometry| count(of(geometry))),
-            ["8,192", "2,064", "20"]
+            memory(&scrape(SCRAPE), "2M").map(size),
+            Some("4.0 MiB".to_owned())
         );
+        assert_eq!(memory(&scrape(SCRAPE), "1G"), None);
+        let unmeasured = SCRAPE.replace("method=\"measured\"", "method=\"formula\"");
+        assert_eq!(memory(&scrape(&unmeasured), "2M"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The proof: known work, the kernel's account of it, the agent's account of it, compared to the page.
 
+mod advice;
 mod amount;
 mod crossings;
 mod cycles;
@@ -60,11 +61,13 @@ pub enum Part {
     Stuck,
     /// Two agents
     Twins,
+    /// Layouts that are advised
+    Advice,
     /// Hosts that let the agent see less
     Hosts,
 }
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     Part::Figures,
     Part::Inventory,
     Part::Cycles,
@@ -73,6 +76,7 @@ const PARTS: [Part; 9] = [
     Part::Amount,
     Part::Stuck,
     Part::Twins,
+    Part::Advice,
     Part::Hosts,
 ];
 
@@ -108,6 +112,7 @@ pub fn main(args: &Args) -> Result<()> {
             Part::Amount => amount::all(&mut report, args.quick)?,
             Part::Stuck => stuck::all(&mut report),
             Part::Twins => twins::all(&mut report),
+            Part::Advice => advice::all(&mut report),
             Part::Hosts => hosts::all(&mut report),
         }
     }
