@@ -175,7 +175,7 @@ impl Report {
             })
             .collect();
         if !wanted.is_empty() {
-            self.users = Some(users::search(proc, &wanted));
+            self.users = Some(users::search(proc, &wanted, &numbers::all_dax(sysfs)));
         }
     }
 

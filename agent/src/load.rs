@@ -181,6 +181,7 @@ impl Probes {
             tables.map_err(|error| format!("{error:#}"))
         });
         self.known.remember(inventory, &pinned, tables);
+        self.known.name(&live::read(&self.object)?);
         self.baseline = Baseline::of(self);
         Ok(())
     }

@@ -182,7 +182,7 @@ fn all_told_is_0() {
     assert_eq!((report.devices[0].unnoted(), report.status()), (0, 0));
 }
 
-/// As the inventory has them: one device looked at in part, one without pins.
+/// As the inventory has them: two devices looked at in part, one without pins between.
 fn unwatched() -> Report {
     let pagemap = |start: u64, pages, looked| Pagemap {
         pgmap: 0xffff_8881_dead_beef,
@@ -203,7 +203,7 @@ fn unwatched() -> Report {
     };
     let inventory = Inventory {
         source: Source::PgmapArray,
-        pagemaps: vec![pagemap(4, 512, 100), pagemap(8, 0, 512)],
+        pagemaps: vec![pagemap(4, 512, 100), pagemap(8, 0, 512), pagemap(12, 0, 1)],
         skipped: vec![],
     };
     let formula = Err(Why::new("architecture", "not asked"));

@@ -46,6 +46,25 @@ fn made_of(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+/// The numbers of all dax devices.
+#[must_use]
+pub fn all_dax(sysfs: &Path) -> Vec<Number> {
+    let places = PLACES.iter().filter(|place| place.contains("dax"));
+    let folders = places.flat_map(|place| fs::read_dir(sysfs.join(place)).into_iter().flatten());
+    let names = folders
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    names.flat_map(|name| numbers(sysfs, &name)).collect()
+}
+
+/// The major number that all dax devices share, from `/proc/devices` (`dax_core_init`, drivers/dax/super.c).
+#[must_use]
+pub fn dax_major(devices: &str) -> Option<u32> {
+    let (characters, _) = devices.split_once("Block devices").unwrap_or((devices, ""));
+    let mut lines = characters.lines();
+    lines.find_map(|line| line.trim().strip_suffix(" dax")?.trim().parse().ok())
+}
+
 /// From `252:0`, or `fd:01` in base 16.
 #[must_use]
 pub fn parse(text: &str, base: u32) -> Option<Number> {
@@ -76,8 +95,20 @@ mod tests {
         let pmem = numbers(&sysfs, "pmem0");
         let dax = numbers(&sysfs, "dax1.0");
         let none = numbers(&sysfs, "generic#0");
+        let all = all_dax(&sysfs);
         fs::remove_dir_all(&sysfs).expect("removes it");
         assert_eq!(pmem, [(254, 0), (259, 0), (259, 1)]);
         assert_eq!((dax, none), (vec![(251, 3)], vec![]));
+        assert_eq!(all, [(251, 3)]);
+    }
+
+    #[test]
+    fn the_major_of_dax_is_of_a_character_device() {
+        let devices = "Character devices:\n  1 mem\n252 dax\n\nBlock devices:\n  7 loop\n";
+        assert_eq!(dax_major(devices), Some(252));
+        assert_eq!(
+            dax_major("Character devices:\n\nBlock devices:\n  7 dax\n"),
+            None
+        );
     }
 }

@@ -18,10 +18,17 @@ use crate::text;
 /// A device to look for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
+    /// `dax0.0`; `namespace0.0` of a dax device that is being taken down, which sysfs has lost first.
     pub device: String,
-    /// As [`numbers::numbers`] gives them. Without any the path must do: a device that is being taken down loses its
-    /// number first.
+    /// As [`numbers::numbers`] gives them.
     pub numbers: Vec<Number>,
+}
+
+impl Wanted {
+    fn is_going(&self) -> bool {
+        let mut dax = ["dax", "namespace"].iter();
+        self.numbers.is_empty() && dax.any(|start| self.device.starts_with(start))
+    }
 }
 
 /// What was found.
@@ -47,11 +54,15 @@ pub struct User {
     pub open: u64,
 }
 
-/// Looks at all processes in `proc`, `/proc` but in tests.
+/// Looks at all processes in `proc`, `/proc` but in tests. `there` are the numbers of all dax devices that sysfs has.
 #[must_use]
-pub fn search(proc: &Path, wanted: &[Wanted]) -> Users {
+pub fn search(proc: &Path, wanted: &[Wanted], there: &[Number]) -> Users {
     let mut search = Search {
         wanted,
+        there,
+        major: fs::read_to_string(proc.join("devices"))
+            .ok()
+            .and_then(|devices| numbers::dax_major(&devices)),
         devices: HashMap::new(),
         unseen: false,
     };
@@ -99,6 +110,9 @@ fn processes(proc: &Path) -> BTreeMap<u32, PathBuf> {
 
 struct Search<'a> {
     wanted: &'a [Wanted],
+    there: &'a [Number],
+    /// Of all dax devices.
+    major: Option<u32>,
     /// Device files that are mapped somewhere, by the file system that they are on and their inode there.
     devices: HashMap<(Number, u64), Option<Number>>,
     /// Whether something of the present process could not be looked at.
@@ -126,9 +140,6 @@ impl Search<'_> {
         if on.is_some() || mapping.inode == 0 || !mapping.shared {
             return on;
         }
-        if let Some(device) = self.named(&mapping.path) {
-            return Some(device);
-        }
         let key = (mapping.on, mapping.inode);
         if !self.devices.contains_key(&key) {
             // For CAP_CHECKPOINT_RESTORE; by the path also for whoever the process belongs to.
@@ -138,7 +149,8 @@ impl Search<'_> {
             let found = self.seen(found)?;
             self.devices.insert(key, found.is);
         }
-        self.devices[&key].and_then(|is| self.numbered(is))
+        let is = self.devices[&key]?;
+        self.numbered(is).or_else(|| self.going(is, &mapping.path))
     }
 
     /// The wanted device of each open file that has to do with one.
@@ -152,8 +164,8 @@ impl Search<'_> {
                 let numbered = self.numbered(is.unwrap_or(on));
                 // A link costs a system call, and only one without a number needs it.
                 numbered.or_else(|| {
-                    is?;
-                    self.named(&fs::read_link(&path).ok()?.to_string_lossy())
+                    let to = || fs::read_link(&path).unwrap_or_default();
+                    self.going(is?, &to().to_string_lossy())
                 })
             })
             .collect()
@@ -173,12 +185,17 @@ impl Search<'_> {
         wanted.position(|wanted| wanted.numbers.contains(&number))
     }
 
-    /// By its path, of those without a number.
-    fn named(&self, path: &str) -> Option<usize> {
+    /// The wanted device that a dax device is which sysfs does not have any more: by its path, or as there is only one.
+    fn going(&self, is: Number, path: &str) -> Option<usize> {
+        if self.major != Some(is.0) || self.there.contains(&is) {
+            return None;
+        }
         let path = path.strip_suffix(" (deleted)").unwrap_or(path);
-        let device = path.strip_prefix("/dev/")?;
-        let mut wanted = self.wanted.iter();
-        wanted.position(|wanted| wanted.numbers.is_empty() && wanted.device == device)
+        let name = path.rsplit('/').next()?;
+        let going = || (0..self.wanted.len()).filter(|n| self.wanted[*n].is_going());
+        let mut named = going().filter(|n| self.wanted[*n].device == name);
+        let only = || going().next().filter(|_| going().count() == 1);
+        named.next().or_else(only)
     }
 }
 

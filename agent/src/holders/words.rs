@@ -44,8 +44,14 @@ impl fmt::Display for Report {
             writeln!(f, "no pins: {}", names.join(" "))?;
         }
         for device in &self.devices {
-            if let Err(reason) = &device.pinned {
-                writeln!(f, "{}: pins unknown: {reason}", device.device)?;
+            let name = &device.device;
+            match &device.pinned {
+                Err(reason) => writeln!(f, "{name}: pins unknown: {reason}")?,
+                Ok(pinned) if pinned.at_least && device.before == 0 => writeln!(
+                    f,
+                    "{name}: not all pages could be looked at in time; those that were have no other pins"
+                )?,
+                Ok(_) => {}
             }
         }
         if let Some(reason) = &self.symbols_unknown {
@@ -99,7 +105,7 @@ impl Report {
             .collect();
         let at_least = device.pinned.as_ref().is_ok_and(|pinned| pinned.at_least);
         let mark = if at_least { ">=" } else { "" };
-        if device.before > 0 || at_least {
+        if device.before > 0 {
             let who = match self.watched {
                 Ok(()) => "(before daxscope watched)",
                 Err(_) => "(not watched)",

@@ -43,7 +43,6 @@ fn wanted() -> Vec<Wanted> {
     vec![
         wanted("dax0.0", &[(1, 3)]),
         wanted("pmem1", &[(259, 0), (259, 7)]),
-        wanted("dax2.0", &[]),
     ]
 }
 
@@ -71,7 +70,7 @@ fn a_dax_device_is_found_by_its_number_whatever_its_path() {
     symlink(NULL, one.join("fd/4")).expect("a link");
     symlink("/proc/self/exe", one.join("fd/5")).expect("a link");
     proc.process(8, b"other", "");
-    let users = search(&proc.0, &wanted());
+    let users = search(&proc.0, &wanted(), &[]);
     assert_eq!(found(&users), [("dax0.0", 7, 4 << 20, 2)]);
     assert_eq!(users.processes[0].process, "one\\x1b");
     assert_eq!(users.unseen, 0, "what is gone meanwhile is no loss");
@@ -83,7 +82,7 @@ fn without_map_files_the_process_s_own_path_must_do() {
     let maps = "00400000-00600000 rw-s 00000000 00:05 93    /null\n";
     let one = proc.process(7, b"one", maps);
     symlink(NULL, one.join("root/null")).expect("a link");
-    let users = search(&proc.0, &wanted());
+    let users = search(&proc.0, &wanted(), &[]);
     assert_eq!(found(&users), [("dax0.0", 7, 2 << 20, 0)]);
 }
 
@@ -93,7 +92,7 @@ fn files_of_a_file_system_are_found_by_what_it_is_on() {
     // 103 is 259.
     let maps = "7f0000000000-7f0000001000 r-xp 00000000 103:07 12    /mnt/a b (deleted)\n";
     proc.process(7, b"one", maps);
-    let users = search(&proc.0, &wanted());
+    let users = search(&proc.0, &wanted(), &[]);
     assert_eq!(found(&users), [("pmem1", 7, 4096, 0)]);
 
     // An open file on what this one is on.
@@ -105,17 +104,35 @@ fn files_of_a_file_system_are_found_by_what_it_is_on() {
         device: "pmem3".into(),
         numbers: vec![on],
     }];
-    let users = search(&proc.0, &wanted);
+    let users = search(&proc.0, &wanted, &[]);
     assert_eq!(found(&users), [("pmem3", 9, 0, 1)]);
 }
 
 #[test]
-fn a_device_without_a_number_is_found_by_its_path() {
+fn a_device_that_sysfs_has_lost_is_found_by_what_dax_devices_share() {
     let proc = Proc::new();
+    let one = proc.process(7, b"one", "");
+    fs::write(proc.0.join("devices"), "Character devices:\n  1 dax\n").expect("devices");
+    symlink(NULL, one.join("fd/3")).expect("a link");
+    let going = |device: &str| Wanted {
+        device: device.into(),
+        numbers: vec![],
+    };
+    let wanted = [going("generic#0"), going("namespace0.0")];
+    let users = search(&proc.0, &wanted, &[]);
+    assert_eq!(found(&users), [("namespace0.0", 7, 0, 1)]);
+    // It is another, which sysfs has.
+    assert_eq!(found(&search(&proc.0, &wanted, &[(1, 3)])), []);
+    // Nobody knows which.
+    let wanted = [going("namespace0.0"), going("namespace1.0")];
+    assert_eq!(found(&search(&proc.0, &wanted, &[])), []);
+    // But by its name: what is mapped there is `/dev/null`.
     let maps = "00400000-00600000 rw-s 00000000 00:05 93    /dev/dax2.0 (deleted)\n";
-    proc.process(7, b"one", maps);
-    let users = search(&proc.0, &wanted());
-    assert_eq!(found(&users), [("dax2.0", 7, 2 << 20, 0)]);
+    let two = proc.process(8, b"two", maps);
+    symlink(NULL, two.join("map_files/400000-600000")).expect("a link");
+    let wanted = [going("namespace0.0"), going("dax2.0")];
+    let users = search(&proc.0, &wanted, &[]);
+    assert_eq!(found(&users), [("dax2.0", 8, 2 << 20, 0)]);
 }
 
 #[test]
@@ -129,7 +146,7 @@ fn what_cannot_be_looked_at_is_counted_and_the_rest_is_told() {
     let two = proc.process(8, b"two", "");
     fs::remove_file(two.join("maps")).expect("removes it");
     symlink(two.join("maps"), two.join("maps")).expect("a link");
-    let users = search(&proc.0, &wanted());
+    let users = search(&proc.0, &wanted(), &[]);
     assert_eq!(found(&users), [("dax0.0", 7, 0, 1), ("pmem1", 7, 4096, 0)]);
     assert_eq!(users.unseen, 2);
 }
@@ -150,7 +167,7 @@ fn mounts_are_told_once_for_each_namespace() {
     mount(8, "mnt:[1]", "/never/asked");
     mount(9, "mnt:[2]", "/in\\040a\\033container");
     mount(10, "mnt:[2]", "/never/asked");
-    let mounts = search(&proc.0, &wanted()).mounts;
+    let mounts = search(&proc.0, &wanted(), &[]).mounts;
     let told: Vec<_> = mounts
         .iter()
         .map(|mount| (mount.device.as_str(), mount.path.as_str(), mount.pid))

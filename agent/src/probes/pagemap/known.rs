@@ -108,6 +108,11 @@ impl Known {
         Some(pages - since.unwrap_or(0))
     }
 
+    /// Notes the names of live pagemaps while sysfs has them.
+    pub fn name(&self, live: &[(u64, Pagemap)]) {
+        drop(self.names(live));
+    }
+
     /// Accounts for all live pagemaps; each comes with the value of the label `source`.
     pub fn accounts(
         &self,
@@ -211,7 +216,10 @@ impl Known {
                     end: *start,
                 });
                 let old = known.remove(key).flatten();
-                known.insert(*key, fresh.of(&first).cloned().or(old));
+                // What is being taken down loses its device first; the namespace below it is no better name.
+                let whole = |device: &&Device| device.driver.is_some() || old.is_none();
+                let new = fresh.of(&first).filter(whole).cloned();
+                known.insert(*key, new.or(old));
             }
             known.retain(|key, _| keys.contains(key));
         }
