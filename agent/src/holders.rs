@@ -26,6 +26,11 @@ use crate::{
     kernel::{Kernel, facts::Facts},
 };
 
+/// Stands for the device of pins that were there when their pagemap was taken down.
+pub const GONE: &str = "(gone)";
+/// Stands for the device of pins of which only the address of a pagemap is known.
+pub const UNKNOWN: &str = "(unknown)";
+
 /// Everything that `holders` shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use daxscope::{
     holders::{
-        Device, Held, Pinned, Report,
+        Device, GONE, Held, Pinned, Report,
         mounts::Mount,
         users::{User, Users},
     },
@@ -92,6 +92,7 @@ fn told() -> Report {
             device("pmem2", 0, 0, vec![]),
             device("pmem3", 1, 0, vec![held("fio", 5, 1)]),
             unreadable,
+            device(GONE, 3, 0, vec![held("lost", 6, 3)]),
         ],
         skipped: vec!["an entry that is none".into()],
         users: None,

@@ -1,8 +1,9 @@
 //! What a daemon knows of who holds pins.
 
 use anyhow::Result;
+use daxscope_common::memremap::Pagemap;
 
-use super::{Device, Held, Pinned, Report, process};
+use super::{Device, GONE, Held, Pinned, Report, UNKNOWN, process};
 use crate::{
     inventory::account::Account,
     kernel::{clock, functions::Functions},
@@ -29,14 +30,24 @@ pub fn tell(probes: &Probes) -> Result<Report> {
     let mut devices = vec![];
     let now = clock::monotonic();
     probes.known.accounts(probes, &live, |account, source| {
-        let pgmap = account.pagemap.pgmap;
-        let of_it = holds
-            .iter()
-            .filter(|hold| pgmap != 0 && hold.pgmap == pgmap);
+        let start = account.pagemap.ranges[0].start;
+        let entry = live.iter().find(|(found, _)| *found == start);
+        let of_it = |hold: &&Hold| entry.is_some_and(|(_, entry)| is_on(hold, entry));
+        let of_it = holds.iter().filter(of_it);
         let held = of_it.map(|hold| held(hold, &functions, now)).collect();
         let pins = pagemap::pins(probes, account, source, &pinned);
         devices.push(device(account, &pins, held));
     });
+    let gone = holds.iter().filter(|hold| {
+        let mut live = live.iter();
+        !live.any(|(_, entry)| is_on(hold, entry))
+    });
+    let gone: Vec<_> = gone.map(|hold| held(hold, &functions, now)).collect();
+    if !gone.is_empty() {
+        // Where the list of pagemaps could not be read, those from before have no address.
+        let all_known = live.iter().all(|(_, entry)| entry.pgmap != 0);
+        devices.push(nowhere(if all_known { GONE } else { UNKNOWN }, gone));
+    }
     Ok(Report {
         watched: Ok(()),
         page_bytes: 1 << probes.facts.layout.page_shift,
@@ -45,6 +56,27 @@ pub fn tell(probes: &Probes) -> Result<Report> {
         skipped: probes.known.skipped().to_vec(),
         users: None,
     })
+}
+
+/// Whether a pin is on a pagemap that is live: the address alone may be of one that was there before it.
+fn is_on(hold: &Hold, live: &Pagemap) -> bool {
+    live.pgmap != 0 && hold.pgmap == live.pgmap && hold.since >= live.born
+}
+
+/// Pins on what has no name.
+fn nowhere(label: &str, holds: Vec<Held>) -> Device {
+    let mut device = Device {
+        device: label.into(),
+        namespace: None,
+        pinned: Err(String::new()),
+        before: 0,
+        holds,
+    };
+    device.pinned = Ok(Pinned {
+        pages: device.held(),
+        at_least: false,
+    });
+    device
 }
 
 fn device(account: &Account, pins: &Pins, holds: Vec<Held>) -> Device {

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Device, Held, Report, users::Users};
+use super::{Device, GONE, Held, Report, users::Users};
 use crate::text::{self, Column, Flush};
 
 const HOLDS: [Column; 8] = [
@@ -53,6 +53,12 @@ impl fmt::Display for Report {
                 )?,
                 Ok(_) => {}
             }
+        }
+        if self.devices.iter().any(|device| device.device == GONE) {
+            writeln!(
+                f,
+                "{GONE}: the kernel took the device down without waiting for these pins; giving them back may crash it"
+            )?;
         }
         if let Some(reason) = &self.symbols_unknown {
             writeln!(f, "callers unknown: {reason}")?;
