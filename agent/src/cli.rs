@@ -80,9 +80,9 @@ Exit status: 0 advice for all, 3 for some there is none (why is printed), 1 no s
   daxscope holders dax0.0
   daxscope holders --json | jq '.devices[].holds[] | {process, pid, caller, pages}'
 
-Asks a daemon that runs with `run --track-holders`. Without one it says how many pages are pinned, by the pages' own counts,
-and which processes map or have open what they are on. PAGES are base pages; >= where not all could be looked at. CALLER
-is the function in the kernel that asked for the pins.
+Asks a daemon that runs with `run --track-holders`. Of pins that nobody watched it says how many there are, by the pages'
+own counts, and which processes map or have open what they are on; of a DEVICE that is named, always. PAGES are base
+pages, >= where not all could be looked at. CALLER is the function in the kernel that asked for the pins.
 
 Exit status: 0 all told, 3 not all (what, and why, is printed), 1 no such device or nothing can be told, 2 bad usage.")]
     Holders(HoldersArgs),

@@ -44,7 +44,7 @@ pub struct Report {
     pub devices: Vec<Device>,
     /// Why a pagemap was left out, once for each.
     pub skipped: Vec<String>,
-    /// Who may have taken the pins that nobody saw taken; `None` where all were seen.
+    /// Who may have taken the pins that nobody saw taken, or may pin; `None` where nobody was looked for.
     pub users: Option<Users>,
 }
 
@@ -108,7 +108,7 @@ pub fn holders(args: &HoldersArgs) -> Result<ExitCode> {
     if let Some(wanted) = &args.device {
         report.only(wanted)?;
     }
-    report.search(Path::new("/proc"), Path::new(SYSFS));
+    report.search(Path::new("/proc"), Path::new(SYSFS), args.device.is_some());
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report.json())?);
     } else {
@@ -170,10 +170,10 @@ impl Report {
         Ok(())
     }
 
-    /// Looks for who may have taken the pins that nobody saw taken.
-    pub fn search(&mut self, proc: &Path, sysfs: &Path) {
-        let unseen = self.devices.iter().filter(|device| !device.attributed());
-        let wanted: Vec<_> = unseen
+    /// Looks for who may have taken the pins that nobody saw taken; or, if `all`, for whoever may pin.
+    pub fn search(&mut self, proc: &Path, sysfs: &Path, all: bool) {
+        let devices = self.devices.iter().filter(|d| all || !d.attributed());
+        let wanted: Vec<_> = devices
             .map(|device| Wanted {
                 device: device.device.clone(),
                 numbers: numbers::numbers(sysfs, &device.device),

@@ -114,6 +114,7 @@ fn users() -> Users {
         pid,
     };
     Users {
+        of: vec!["dax0.0".into(), "private#0".into()],
         processes: vec![user("postgres", 71, 2 << 30, 1), user("sh", 70, 0, 2)],
         mounts: vec![mount("/mnt/a b", None), mount("/data", Some(1234))],
         unseen: 3,
@@ -165,7 +166,7 @@ fn all_told_is_0() {
     report.skipped.clear();
     assert_eq!(report.status(), 0);
     // Nobody has to be looked for.
-    report.search(Path::new("/nowhere"), Path::new("/nowhere"));
+    report.search(Path::new("/nowhere"), Path::new("/nowhere"), false);
     assert_eq!(report.users, None);
     report.symbols_unknown = Some("hidden".into());
     assert_eq!(report.status(), 3);
@@ -219,6 +220,7 @@ fn without_a_daemon_pins_are_counted_and_nobody_is_accused() {
     let mut report = unwatched();
     let mut found = users();
     found.mounts.clear();
+    found.of = vec!["generic#0".into(), "generic#2".into()];
     for user in &mut found.processes {
         user.device = "generic#0".into();
     }

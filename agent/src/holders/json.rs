@@ -122,6 +122,7 @@ fn users(users: &Users) -> Value {
         })
     });
     json!({
+        "devices": users.of,
         "processes": processes.collect::<Vec<_>>(),
         "mounts": mounts.collect::<Vec<_>>(),
         "processes_not_looked_at": users.unseen,

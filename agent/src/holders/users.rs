@@ -34,6 +34,8 @@ impl Wanted {
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Users {
+    /// The devices that were looked for.
+    pub of: Vec<String>,
     /// By device, then by process.
     pub processes: Vec<User>,
     pub mounts: Vec<Mount>,
@@ -66,7 +68,10 @@ pub fn search(proc: &Path, wanted: &[Wanted], there: &[Number]) -> Users {
         devices: HashMap::new(),
         unseen: false,
     };
-    let mut users = Users::default();
+    let mut users = Users {
+        of: wanted.iter().map(|wanted| wanted.device.clone()).collect(),
+        ..Users::default()
+    };
     let mut found = BTreeMap::new();
     let mut namespaces = HashSet::new();
     users.mounts = mounts::of(&proc.join("self"), None, wanted, &mut namespaces);

@@ -67,7 +67,7 @@ impl fmt::Display for Report {
             writeln!(f, "left out: {reason}")?;
         }
         match &self.users {
-            Some(users) => self.users(f, users),
+            Some(users) => of_users(f, users),
             None => Ok(()),
         }
     }
@@ -123,58 +123,53 @@ impl Report {
         }
         rows
     }
+}
 
-    /// Who may have taken the pins that nobody saw taken.
-    fn users(&self, f: &mut fmt::Formatter, users: &Users) -> fmt::Result {
-        let devices = self.devices.iter().filter(|device| !device.attributed());
-        let devices: Vec<_> = devices.map(|device| device.device.as_str()).collect();
-        let devices = devices.join(" ");
-        if users.processes.is_empty() {
-            writeln!(
-                f,
-                "\nNo process that could be looked at maps or has open: {devices}"
-            )?;
-        } else {
-            let rows: Vec<_> = users
-                .processes
-                .iter()
-                .map(|user| {
-                    let mapped = match user.mapped {
-                        0 => "-".to_owned(),
-                        bytes => text::bytes(bytes),
-                    };
-                    let (pid, open) = (user.pid.to_string(), user.open.to_string());
-                    [user.device.clone(), user.process.clone(), pid, mapped, open]
-                })
-                .collect();
-            writeln!(
-                f,
-                "\nMay have pinned, as they map or have open {devices}:\n"
-            )?;
-            writeln!(f, "{}", text::table(USERS, &rows))?;
-        }
-        for mount in &users.mounts {
-            let place = format!(
-                "{}: mounted on {} ({})",
-                mount.device, mount.path, mount.kind
-            );
-            match mount.pid {
-                Some(pid) => writeln!(f, "{place} in the mount namespace of process {pid}")?,
-                None => writeln!(f, "{place}")?,
-            }
-        }
-        if users.unseen > 0 {
-            writeln!(
-                f,
-                "processes that could not be looked at, or only in part: {}; root can",
-                users.unseen
-            )?;
-        }
+/// Who may have taken them, where nobody saw it.
+fn of_users(f: &mut fmt::Formatter, users: &Users) -> fmt::Result {
+    let devices = users.of.join(" ");
+    if users.processes.is_empty() {
         writeln!(
             f,
-            "Not shown: who unmapped and closed what it had pinned, and drivers that pin on their own."
-        )
+            "\nNo process that could be looked at maps or has open: {devices}"
+        )?;
+    } else {
+        let rows: Vec<_> = users
+            .processes
+            .iter()
+            .map(|user| {
+                let mapped = match user.mapped {
+                    0 => "-".to_owned(),
+                    bytes => text::bytes(bytes),
+                };
+                let (pid, open) = (user.pid.to_string(), user.open.to_string());
+                [user.device.clone(), user.process.clone(), pid, mapped, open]
+            })
+            .collect();
+        writeln!(f, "\nWho maps or has open {devices}, and so may pin:\n")?;
+        writeln!(f, "{}", text::table(USERS, &rows))?;
     }
+    for mount in &users.mounts {
+        let place = format!(
+            "{}: mounted on {} ({})",
+            mount.device, mount.path, mount.kind
+        );
+        match mount.pid {
+            Some(pid) => writeln!(f, "{place} in the mount namespace of process {pid}")?,
+            None => writeln!(f, "{place}")?,
+        }
+    }
+    if users.unseen > 0 {
+        writeln!(
+            f,
+            "processes that could not be looked at, or only in part: {}; root can",
+            users.unseen
+        )?;
+    }
+    writeln!(
+        f,
+        "Not shown: who unmapped and closed what it had pinned, and drivers that pin on their own."
+    )
 }
 
 fn process(held: &Held) -> String {
