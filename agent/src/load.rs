@@ -101,6 +101,7 @@ pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes> {
         }
     }
     let btf = aya::Btf::from_sys_fs().ok();
+    facts.layout.track_holders = u32::from(options.holders);
     let mut object = object(&facts.layout, btf.as_ref(), options)?;
     let mut verdicts: Vec<Verdict> = vec![];
     let mut kprobes = vec![];
@@ -253,7 +254,13 @@ fn object(layout: &Layout, btf: Option<&aya::Btf>, options: &Options) -> Result<
     } else {
         0
     };
-    EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    if !options.holders {
+        for map in probes::holders::MAPS {
+            loader.map_max_entries(map, 1);
+        }
+    }
+    loader
         .btf(btf)
         .override_global("LAYOUT", layout, true)
         .override_global("PAGING", &options.paging, true)

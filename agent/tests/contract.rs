@@ -7,6 +7,7 @@ use daxscope::{load::OBJECT, probes};
 use daxscope_common::{
     geometry,
     gup::{Gup, GupErrors, PINNED_PAGEMAPS, Pinned},
+    holders,
     layout::Layout,
     lost, memremap, point, reader,
     span::{GUP_IN_FLIGHT, REGION_IN_FLIGHT, Span},
@@ -25,14 +26,11 @@ fn object(test: &str) -> Option<Object> {
     Some(Object::parse(OBJECT).expect("the eBPF object parses"))
 }
 
-#[test]
-fn maps_have_the_shapes_of_common() {
-    let Some(object) = object("maps_have_the_shapes_of_common") else {
-        return;
-    };
+/// Name, size of a key and of a value in bytes, and entries of each map.
+fn shapes() -> Vec<(&'static str, usize, usize, usize)> {
     let u32s = size_of::<u32>();
     let u64s = size_of::<u64>();
-    let maps = [
+    vec![
         ("LOST", u32s, u64s, lost::NAMES.len()),
         (
             "MAP_ERRORS",
@@ -97,11 +95,26 @@ fn maps_have_the_shapes_of_common() {
             size_of::<Pinned>(),
             PINNED_PAGEMAPS as usize,
         ),
+        (
+            "HOLDS",
+            size_of::<holders::Key>(),
+            size_of::<holders::Hold>(),
+            holders::HOLDS as usize,
+        ),
+        ("HOLD_STACKS", u32s, 127 * u64s, holders::STACKS as usize),
         ("GUP_UNPINNED", u32s, u64s, geometry::SLOTS),
         ("READER_PAGE", u32s, reader::PAGE, 1),
         ("GUP_SPANS", u64s, size_of::<Span>(), GUP_IN_FLIGHT as usize),
-    ];
-    for (name, key, value, entries) in maps {
+    ]
+}
+
+#[test]
+fn maps_have_the_shapes_of_common() {
+    let Some(object) = object("maps_have_the_shapes_of_common") else {
+        return;
+    };
+    let maps = shapes();
+    for &(name, key, value, entries) in &maps {
         let map = object
             .maps
             .get(name)

@@ -41,11 +41,15 @@ pub struct Layout {
     pub altmap_alloc: u32,
     /// Value of `FOLL_LONGTERM`.
     pub foll_longterm: u32,
+    /// Number of the bit of `page.flags` that marks the head of a compound page (`PG_head`); [`ABSENT`] if it is not known.
+    pub page_head: u32,
+    /// Not of the kernel: 1 if it is to be noted who holds pins.
+    pub track_holders: u32,
     /// Number of parameters of the function that stands for each point: a fexit program finds the
     /// return value behind them. Of even length, so that the whole is a multiple of 8 bytes.
     pub args: [u32; POINTS.next_multiple_of(2)],
 }
-const _: () = assert!(size_of::<Layout>() == 4 * (18 + POINTS.next_multiple_of(2)));
+const _: () = assert!(size_of::<Layout>() == 4 * (20 + POINTS.next_multiple_of(2)));
 pod!(Layout);
 
 impl Layout {
@@ -69,6 +73,8 @@ impl Layout {
         altmap_free: ABSENT,
         altmap_alloc: ABSENT,
         foll_longterm: 0,
+        page_head: ABSENT,
+        track_holders: 0,
         args: [0; POINTS.next_multiple_of(2)],
     };
 }

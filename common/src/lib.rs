@@ -8,6 +8,7 @@
 pub mod geometry;
 pub mod gup;
 pub mod hist;
+pub mod holders;
 pub mod layout;
 pub mod lost;
 pub mod memremap;

@@ -16,6 +16,8 @@ use crate::field::read;
 pub trait Call {
     /// Whether a call that is seen this way shows its arguments at its return too.
     const ARGS_AT_RETURN: bool;
+    /// The context of the program.
+    fn context(&self) -> *mut c_void;
     /// Argument `n`, where it can be seen here. At most the sixth (`n == 5`): further ones are on the stack.
     fn arg(&self, n: usize) -> Option<u64>;
     /// Argument `n`, of an integer type.
@@ -39,6 +41,10 @@ pub struct Traced(pub *mut c_void);
 impl Call for Traced {
     const ARGS_AT_RETURN: bool = true;
 
+    #[inline(always)]
+    fn context(&self) -> *mut c_void {
+        self.0
+    }
     #[inline(always)]
     fn arg(&self, n: usize) -> Option<u64> {
         // By helper rather than directly: the verifier of 5.10 to 6.12 at least refuses to load an argument
@@ -72,6 +78,10 @@ pub struct Probed<const RETURN: bool>(pub *mut c_void);
 impl<const RETURN: bool> Call for Probed<RETURN> {
     const ARGS_AT_RETURN: bool = false;
 
+    #[inline(always)]
+    fn context(&self) -> *mut c_void {
+        self.0
+    }
     #[inline(always)]
     fn arg(&self, n: usize) -> Option<u64> {
         if RETURN {

@@ -2,6 +2,7 @@
 //! `gup_put_folio` (`gup/unpin.rs`). Produces: calls, pages, errors and durations by entry point and geometry; pages
 //! unpinned.
 
+mod holders;
 mod runs;
 mod unpin;
 
@@ -19,7 +20,7 @@ use daxscope_common::{
     span::{GUP_IN_FLIGHT, Span},
 };
 
-use self::runs::{GEOMETRY, SAMPLED, count_runs};
+use self::runs::{DEVICE, GEOMETRY, SAMPLED, count_runs};
 use crate::{
     call::{Call, point},
     hist::{add, record},
@@ -139,6 +140,9 @@ fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
     } else {
         UNKNOWN
     };
+    if holders::tracked() && pins(point) && found & DEVICE != 0 {
+        holders::acquired(call, pages, ret as u64, point);
+    }
     if let Some(stats) = stats(point, found & GEOMETRY) {
         // SAFETY: a value of a per-CPU array.
         unsafe {
@@ -177,12 +181,23 @@ fn count_error(point: u32, errno: u64) {
 const LONGTERM: u32 = 1 << 31;
 const RELEASED: u32 = LONGTERM - 1;
 
-/// Counts pages of one pagemap, and returns their geometry slot. `frame` is where the call's stack frame lies
+/// Whether a point pins. Those that do come first.
+#[inline(always)]
+fn pins(point: u32) -> bool {
+    point <= MEMFD_PIN_FOLIOS
+}
+
+/// Counts pages of one pagemap, and returns their geometry slot, with [`DEVICE`] if they are device memory. `frame` is where the call's stack frame lies
 /// ([`Call::frame`]); only a release needs it. A global function, as in `runs.rs`.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn count_run(pgmap: u64, n: u64, what: u32, frame: u32) -> u32 {
     let geometry = pagemap_geometry(pgmap);
+    let found = if is_pagemap(pgmap) {
+        geometry | DEVICE
+    } else {
+        geometry
+    };
     if what == RELEASED {
         if let Some(unpinned) = GUP_UNPINNED.get_ptr_mut(geometry) {
             // SAFETY: a value of a per-CPU array.
@@ -196,7 +211,7 @@ pub extern "C" fn count_run(pgmap: u64, n: u64, what: u32, frame: u32) -> u32 {
             // SAFETY: a value of a per-CPU hash, whose entries are reused but never freed.
             unsafe { add(&raw mut (*pinned).released, n) };
         }
-        return geometry;
+        return found;
     }
     let point = what & !LONGTERM;
     if let Some(stats) = stats(point, geometry) {
@@ -208,15 +223,14 @@ pub extern "C" fn count_run(pgmap: u64, n: u64, what: u32, frame: u32) -> u32 {
             }
         }
     }
-    // The points that pin come first.
-    if point <= MEMFD_PIN_FOLIOS
+    if pins(point)
         && is_pagemap(pgmap)
         && let Some(pinned) = pinned(pgmap)
     {
         // SAFETY: as above.
         unsafe { add(&raw mut (*pinned).acquired, n) };
     }
-    geometry
+    found
 }
 
 static NONE: Pinned = Pinned {

@@ -42,17 +42,23 @@ pub extern "C" fn count_map_error(map: u32, errno: u32) -> u32 {
 /// Counts one loss of a kind (an index of `common::lost`).
 #[inline(always)]
 pub fn count(what: u32) {
-    count_lost(what);
+    count_lost(what, 1);
+}
+
+/// Counts several.
+#[inline(always)]
+pub fn count_many(what: u32, n: u64) {
+    count_lost(what, n);
 }
 
 /// A global function, which the verifier checks once instead of at every call: a log line is long, and walking it at
 /// each made loading take minutes. It must return a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn count_lost(what: u32) -> u32 {
+pub extern "C" fn count_lost(what: u32, n: u64) -> u32 {
     if let Some(counter) = LOST.get_ptr_mut(what) {
         // SAFETY: a value of a per-CPU array, valid for the run of the program.
-        unsafe { add(counter, 1) };
+        unsafe { add(counter, n) };
     }
     warn!((), "lost: kind {}", what);
     0

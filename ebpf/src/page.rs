@@ -79,9 +79,7 @@ pub fn of_pgmap(pgmap: u64) -> u32 {
     UNKNOWN
 }
 
-/// The pagemap of a page of `ZONE_DEVICE`: a word of the head page. In a tail the same word says where the
-/// head is, with bit 0 set: as a pointer, or since 7.1 as a mask (`compound_info`, include/linux/page-flags.h)
-/// whose 24 highest bits are all set, which no `struct page` pointer has.
+/// The pagemap of a page of `ZONE_DEVICE`: a word of the head page.
 #[inline(always)]
 fn pagemap_word(page: u64) -> Option<u64> {
     let offset = u64::from(layout!(page_word));
@@ -89,12 +87,39 @@ fn pagemap_word(page: u64) -> Option<u64> {
     if word & 1 == 0 {
         return Some(word);
     }
-    let head = if word >> 40 == 0xff_ffff {
+    read::<u64>(head(page, word) + offset)
+}
+
+/// The head of a tail page, of which the word says where it is, with bit 0 set: as a pointer, or since 7.1 as a mask
+/// (`compound_info`, include/linux/page-flags.h) whose 24 highest bits are all set, which no `struct page` pointer has.
+#[inline(always)]
+fn head(page: u64, word: u64) -> u64 {
+    if word >> 40 == 0xff_ffff {
         page & word
     } else {
         word - 1
-    };
-    read::<u64>(head + offset)
+    }
+}
+
+/// The head of the compound page that a page is in; itself if it is in none, or that cannot be read.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn page_head(page: u64) -> u64 {
+    match read::<u64>(page + u64::from(layout!(page_word))) {
+        Some(word) if word & 1 != 0 => head(page, word),
+        _ => page,
+    }
+}
+
+/// How many base pages a compound page of a pagemap has, by its geometry; 1 if that has none.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn pages_of_compound(pgmap: u64) -> u64 {
+    let offset = layout!(pgmap_shift);
+    if offset == ABSENT {
+        return 1;
+    }
+    1 << (read::<u64>(pgmap + u64::from(offset)).unwrap_or(0) & 63)
 }
 
 #[inline(always)]

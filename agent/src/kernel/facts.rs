@@ -70,6 +70,9 @@ impl Facts {
         layout.foll_longterm = btf
             .anonymous_enumerator("FOLL_LONGTERM")
             .unwrap_or(FOLL_LONGTERM_MACRO);
+        let flags = btf.enumerators("pageflags");
+        let head = flags.iter().find(|(name, _)| name == "PG_head");
+        layout.page_head = head.map_or(ABSENT, |(_, bit)| *bit);
         let geometry_unknown = page_words(btf, &mut layout)
             .and_then(|()| zone_bits(btf, &mut layout))
             .err()

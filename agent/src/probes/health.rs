@@ -6,6 +6,7 @@ use anyhow::Result;
 use daxscope_common::{
     ERRNOS,
     gup::PINNED_PAGEMAPS,
+    holders,
     lost::{self, MapErrors},
     memremap::PAGEMAPS,
     span::{REGION_IN_FLIGHT, Span},
@@ -182,6 +183,10 @@ fn table(probes: &Probes, index: u32, name: &str) -> Result<Vec<Sample>> {
             u64::from(REGION_IN_FLIGHT),
         )),
         lost::MEMREMAP_PAGEMAPS => Some((live::read(object)?.len() as u64, u64::from(PAGEMAPS))),
+        lost::HOLDS if probes.holders => Some((
+            maps::entries::<holders::Key, holders::Hold>(object, name, holders::HOLDS)?,
+            u64::from(holders::HOLDS),
+        )),
         _ => None,
     };
     if let Some((entries, capacity)) = fill {

@@ -38,11 +38,13 @@ const BLOCK_PAGES: u64 = BLOCK * CHUNK as u64;
 
 /// Added to the result of [`count_runs`] if some pages were counted as their neighbours are.
 pub const SAMPLED: u32 = 1 << 8;
+/// Added if there was device memory among them.
+pub const DEVICE: u32 = 1 << 9;
 /// Mask of the geometry slot in the result of [`count_runs`].
 pub const GEOMETRY: u32 = SAMPLED - 1;
 
 /// Counts `n` pages, at least one, of an array of `struct page *`; `what` and `frame` are those of [`count_run`].
-/// Returns the geometry slot of the first page.
+/// Returns the geometry slot of the first page, with flags.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn count_runs(array: u64, n: u64, what: u32, frame: u32) -> u32 {
@@ -50,15 +52,15 @@ pub extern "C" fn count_runs(array: u64, n: u64, what: u32, frame: u32) -> u32 {
     if whole & (UNPROVEN | MIXED) == 0 {
         return count_run(whole, n, what, frame);
     }
-    let (step, mut sampled) = (part(n), 0);
+    let (step, mut flags) = (part(n), 0);
     for i in 0..LOOKS {
         let at = i * step;
         if at >= n {
             break;
         }
-        sampled |= count_part(array + 8 * at, step.min(n - at), what, frame);
+        flags |= count_part(array + 8 * at, step.min(n - at), what, frame);
     }
-    page_geometry(page_at(array, 0)) | sampled
+    page_geometry(page_at(array, 0)) | flags
 }
 
 /// The length of the parts of an array of `n`.
@@ -68,24 +70,27 @@ pub extern "C" fn part(n: u64) -> u64 {
     if n <= LOOKS { 1 } else { n.div_ceil(LOOKS / 2) }
 }
 
-/// Counts pages of a part of an array. Returns [`SAMPLED`] or 0.
+/// Counts pages of a part of an array. Returns [`SAMPLED`] and [`DEVICE`], or 0.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn count_part(array: u64, n: u64, what: u32, frame: u32) -> u32 {
     let found = look(array, n);
     if found & MIXED == 0 {
-        count_run(found & !UNPROVEN, n, what, frame);
-        return if found & UNPROVEN != 0 { SAMPLED } else { 0 };
+        let flags = count_run(found & !UNPROVEN, n, what, frame) & DEVICE;
+        return if found & UNPROVEN != 0 {
+            flags | SAMPLED
+        } else {
+            flags
+        };
     }
     let before = page_pagemap(page_at(array, 0));
     let behind = page_pagemap(page_at(array, n - 1));
     let border = border(array, n - 1, before);
-    count_run(before, border, what, frame);
-    count_run(behind, n - border, what, frame);
+    let flags = count_run(before, border, what, frame) | count_run(behind, n - border, what, frame);
     if look(array, border) == before && look(array + 8 * border, n - border) == behind {
-        0
+        flags & DEVICE
     } else {
-        SAMPLED
+        flags & DEVICE | SAMPLED
     }
 }
 

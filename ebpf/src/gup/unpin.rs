@@ -8,7 +8,8 @@ use daxscope_common::{
 
 use super::{
     GUP_SPANS, RELEASE, RELEASED, count_run,
-    runs::{count_runs, is_of},
+    holders::{self, RANGE},
+    runs::{DEVICE, count_runs, is_of},
 };
 use crate::{
     call::{Call, point},
@@ -28,7 +29,17 @@ fn enter_put(call: &impl Call, _point: u32) {
     };
     let frame = call.frame();
     if flags as u32 & layout!(foll_pin) != 0 && !span::inside(&GUP_SPANS, RELEASE, frame) {
-        count_run(page_pagemap(folio), u64::from(refs as u32), RELEASED, frame);
+        let refs = u64::from(refs as u32);
+        let found = count_run(page_pagemap(folio), refs, RELEASED, frame);
+        note(call, found, folio, refs, RANGE);
+    }
+}
+
+/// Takes off who held them what was found to be device memory.
+#[inline(always)]
+fn note(call: &impl Call, found: u32, at: u64, n: u64, range: u32) {
+    if holders::tracked() && found & DEVICE != 0 {
+        holders::released(call, at, n, range);
     }
 }
 
@@ -69,7 +80,8 @@ fn enter_unpin_one(call: &impl Call, point: u32) {
     if outermost(call, point)
         && let Some(page) = call.arg(0)
     {
-        count_run(page_pagemap(page), 1, RELEASED, call.frame());
+        let found = count_run(page_pagemap(page), 1, RELEASED, call.frame());
+        note(call, found, page, 1, RANGE);
     }
 }
 
@@ -79,7 +91,8 @@ fn enter_unpin_range(call: &impl Call, point: u32) {
     if outermost(call, point)
         && let (Some(page), Some(n)) = (call.arg(0), call.arg(1))
     {
-        count_range(page, n, call.frame());
+        let found = count_range(page, n, call.frame());
+        note(call, found, page, n, RANGE);
     }
 }
 
@@ -122,7 +135,8 @@ fn enter_unpin_array(call: &impl Call, point: u32) {
         // "If this WARN_ON() hits, then the system *might* be leaking pages": a negative count is ignored.
         && n as i64 > 0
     {
-        count_runs(pages, n, RELEASED, call.frame());
+        let found = count_runs(pages, n, RELEASED, call.frame());
+        note(call, found, pages, n, 0);
     }
 }
 
