@@ -82,7 +82,7 @@ fn while_agents_start(figures: &mut Figures) -> Result<()> {
     for start in 1..=STARTS {
         let stop = AtomicBool::new(false);
         let (agent, cycles) = std::thread::scope(|scope| {
-            let cycles = scope.spawn(|| cycle_until(&stop, &goes));
+            let cycles = scope.spawn(|| goes.cycle_until(&stop));
             let agent = Agent::start(&[], LISTEN);
             stop.store(true, Ordering::Relaxed);
             (agent, cycles.join().expect("cycling does not panic"))
@@ -111,15 +111,4 @@ fn while_agents_start(figures: &mut Figures) -> Result<()> {
     }
     stays.destroy()?;
     goes.destroy()
-}
-
-/// It is bound in the end.
-fn cycle_until(stop: &AtomicBool, device: &Device) -> Result<u64> {
-    let mut cycles = 0;
-    while !stop.load(Ordering::Relaxed) {
-        device.unbind()?;
-        device.bind()?;
-        cycles += 1;
-    }
-    Ok(cycles)
 }

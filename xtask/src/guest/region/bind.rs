@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
@@ -15,6 +16,17 @@ impl Device {
 
     pub fn bind(&self) -> Result<()> {
         self.tell("bind")
+    }
+
+    /// Over and over; it is bound in the end. Returns how often.
+    pub fn cycle_until(&self, stop: &AtomicBool) -> Result<u64> {
+        let mut cycles = 0;
+        while !stop.load(Ordering::Relaxed) {
+            self.unbind()?;
+            self.bind()?;
+            cycles += 1;
+        }
+        Ok(cycles)
     }
 
     fn tell(&self, file: &str) -> Result<()> {
