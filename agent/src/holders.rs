@@ -170,9 +170,12 @@ impl Report {
         Ok(())
     }
 
-    /// Looks for who may have taken the pins that nobody saw taken; or, if `all`, for whoever may pin.
+    /// Looks for who may have taken the pins that nobody saw taken, or to whom a process that has exited may have left
+    /// its own; or, if `all`, for whoever may pin.
     pub fn search(&mut self, proc: &Path, sysfs: &Path, all: bool) {
-        let devices = self.devices.iter().filter(|d| all || !d.attributed());
+        let left = |device: &Device| device.holds.iter().any(|held| held.alive == Some(false));
+        let devices = self.devices.iter();
+        let devices = devices.filter(|device| all || !device.attributed() || left(device));
         let wanted: Vec<_> = devices
             .map(|device| Wanted {
                 device: device.device.clone(),

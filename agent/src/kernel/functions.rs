@@ -45,6 +45,14 @@ const BETWEEN: [&str; 22] = [
     "aggr_",
 ];
 
+/// Where a kretprobe lets a function return to (`arch/x86/kernel/kprobes/core.c` of 5.10, `rethook.c` since 5.18): the one
+/// kind of return address with no call before it. A stack that the kernel cannot unwind further, as 5.10 cannot, ends there.
+const TRAMPOLINES: [&str; 3] = [
+    "kretprobe_trampoline",
+    "__kretprobe_trampoline",
+    "arch_rethook_trampoline",
+];
+
 /// The functions of some return addresses.
 #[derive(Debug, Default)]
 pub struct Functions {
@@ -174,7 +182,8 @@ fn nearest(mut list: impl BufRead, wanted: &[u64]) -> Nearest {
                 }
             }
             // A return address is behind its call, which may be the last of its function: what starts there is another.
-            let above = wanted.partition_point(|wanted| *wanted <= address);
+            let from = address.saturating_add(u64::from(!TRAMPOLINES.contains(&name)));
+            let above = wanted.partition_point(|wanted| *wanted < from);
             if matches!(kind, "t" | "T" | "w" | "W")
                 && let Some(nearest) = found.get_mut(above)
                 && nearest
@@ -237,6 +246,7 @@ ffffffff81000200 t io_pin_pages
 ffffffff81000300 t gup_fast_fallback.isra.0
 ffffffff81000400 T vfs_read
 ffffffff81000400 W __alias_of_vfs_read
+ffffffff81000480 t kretprobe_trampoline
 ffffffff81000500 T _etext
 ffffffff82000000 D init_task
 ffffffffc0001000 t umem_get\t[ib_uverbs]
@@ -259,7 +269,10 @@ dead 4096 1 ib_uverbs, Live 0x0000000000000000\n";
             (0xffff_ffff_8100_0300, "io_pin_pages+0x100"),
             (0xffff_ffff_8100_0301, "gup_fast_fallback.isra.0+0x1"),
             (0xffff_ffff_8100_0410, "vfs_read+0x10"),
-            (0xffff_ffff_8100_0500, "vfs_read+0x100"),
+            (0xffff_ffff_8100_0480, "kretprobe_trampoline+0x0"),
+            (0xffff_ffff_8100_0481, "kretprobe_trampoline+0x1"),
+            (0xffff_ffff_8100_047f, "vfs_read+0x7f"),
+            (0xffff_ffff_8100_0500, "kretprobe_trampoline+0x80"),
             (0xffff_ffff_c000_1180, "umem_get+0x180 [ib_uverbs]"),
             (
                 0xffff_ffff_c010_0020,
@@ -315,7 +328,8 @@ dead 4096 1 ib_uverbs, Live 0x0000000000000000\n";
         let (caller, read) = (0xffff_ffff_8100_0250, 0xffff_ffff_8100_0410);
         let module = 0xffff_ffff_c000_1010;
         let all = [program, trampoline, pin, fast, caller, read, module];
-        let functions = functions(&all);
+        let trampolined = 0xffff_ffff_8100_0480;
+        let functions = functions(&[&all[..], &[trampolined]].concat());
         let io = "io_pin_pages+0x50";
         for (stack, words) in [
             (&all[..], io),
@@ -324,6 +338,8 @@ dead 4096 1 ib_uverbs, Live 0x0000000000000000\n";
             // Not what comes after: that may have been anybody.
             (&[trampoline, 0x1234, caller], UNKNOWN),
             (&[pin], UNKNOWN),
+            (&[trampolined], UNKNOWN),
+            (&[trampolined, caller], io),
             (&[], UNKNOWN),
         ] {
             assert_eq!(functions.caller(stack), words, "{stack:x?}");
