@@ -38,7 +38,8 @@ impl fmt::Display for Words<'_> {
         writeln!(
             f,
             "WARNING: each command destroys all data on its device. Stop what uses it, and save what is on it, before. \
-             daxscope runs none of them."
+             daxscope runs none of them.\nKernels since 5.18 take a device down under its pins, and crash when those are \
+             given back: `daxscope holders` names who has any."
         )
     }
 }
