@@ -24,8 +24,11 @@ pub struct Span {
     pub geometry: u32,
     /// The flags that the call was made with, in room gup.
     pub flags: u32,
+    /// The number of the kernel stack at entry, in room gup, where holders are tracked.
+    pub stack: u32,
+    pub pad: u32,
 }
-const _: () = assert!(size_of::<Span>() == 32);
+const _: () = assert!(size_of::<Span>() == 40);
 pod!(Span);
 
 impl Span {
@@ -44,6 +47,8 @@ impl Span {
             frame: 0,
             geometry,
             flags: 0,
+            stack: 0,
+            pad: 0,
         }
     }
 }

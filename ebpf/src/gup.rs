@@ -15,6 +15,7 @@ use daxscope_common::{
     ERRNOS,
     geometry::{SLOTS, UNKNOWN},
     gup::{Gup, GupErrors, PINNED_PAGEMAPS, Pinned},
+    holders::NO_STACK,
     lost,
     point::{GET_USER_PAGES_UNLOCKED, GUP_ENTRIES, MEMFD_PIN_FOLIOS},
     span::{GUP_IN_FLIGHT, Span},
@@ -81,8 +82,14 @@ fn enter<const PAGES: usize, const FLAGS: usize, C: Call>(call: &C, point: u32) 
     } else {
         (call.arg(PAGES).unwrap_or(0), gup_flags::<FLAGS>(call))
     };
+    let stack = if C::ARGS_AT_RETURN || !pins(point) || !holders::tracked() {
+        NO_STACK
+    } else {
+        holders::stack(call)
+    };
     let span = Span {
         flags,
+        stack,
         ..Span::new(point, pages, UNKNOWN)
     };
     span::enter(&GUP_SPANS, REQUEST, nestable(point), call, span);
@@ -113,13 +120,14 @@ fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
     point: u32,
     signed: impl Fn(u64) -> i64,
 ) {
-    let (pages, flags, ns) = match span::exit(&GUP_SPANS, REQUEST, nestable(point), call, point) {
-        Return::Of(span, ns) => (span.arg, span.flags, ns),
-        Return::Nested => return,
-        // Perhaps a request of its own, perhaps part of one that was not remembered either.
-        Return::Unmatched if nestable(point) => return crate::lost::count(lost::NESTING),
-        Return::Unmatched => (0, 0, UNSEEN),
-    };
+    let (pages, flags, stack, ns) =
+        match span::exit(&GUP_SPANS, REQUEST, nestable(point), call, point) {
+            Return::Of(span, ns) => (span.arg, span.flags, span.stack, ns),
+            Return::Nested => return,
+            // Perhaps a request of its own, perhaps part of one that was not remembered either.
+            Return::Unmatched if nestable(point) => return crate::lost::count(lost::NESTING),
+            Return::Unmatched => (0, 0, NO_STACK, UNSEEN),
+        };
     let (pages, flags) = if C::ARGS_AT_RETURN {
         (call.arg(PAGES).unwrap_or(0), gup_flags::<FLAGS>(call))
     } else {
@@ -141,7 +149,12 @@ fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
         UNKNOWN
     };
     if holders::tracked() && pins(point) && found & DEVICE != 0 {
-        holders::acquired(call, pages, ret as u64, point);
+        let stack = if C::ARGS_AT_RETURN {
+            holders::stack(call)
+        } else {
+            stack
+        };
+        holders::acquired(pages, ret as u64, point, stack);
     }
     if let Some(stats) = stats(point, found & GEOMETRY) {
         // SAFETY: a value of a per-CPU array.
