@@ -12,7 +12,7 @@ use crate::guest::region::{Device, GEOMETRIES, Map, Namespaces, Wanted};
 use crate::guest::report::{Figures, Report};
 
 const CYCLES: u64 = 200;
-const STARTS: u64 = 3;
+const STARTS: u64 = 2;
 
 pub fn all(report: &mut Report, quick: bool) {
     report.check("cycles/under-one-agent", |figures| {

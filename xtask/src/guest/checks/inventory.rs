@@ -52,7 +52,7 @@ pub fn all(report: &mut Report) {
             return;
         }
         let before = left.len();
-        report.check(&format!("inventory/round-{round}-made"), |figures| {
+        report.check(&format!("inventory/round-{round}"), |figures| {
             one(figures, &mut left)
         });
         if left.len() == before {
