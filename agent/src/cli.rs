@@ -74,7 +74,7 @@ Every command that is printed destroys all data on its device.
 
 Exit status: 0 advice for all, 3 for some there is none (why is printed), 1 no such device, 2 bad usage.")]
     Advise(AdviseArgs),
-    /// Say who holds pins on device memory now: what a destroy or an unbind waits for
+    /// Say who holds pins on device memory now; to be asked before a device is destroyed or unbound
     #[command(after_help = "Examples:
   daxscope holders
   daxscope holders dax0.0
@@ -82,7 +82,8 @@ Exit status: 0 advice for all, 3 for some there is none (why is printed), 1 no s
 
 Asks a daemon that runs with `run --track-holders`. Of pins that nobody watched it says how many there are, by the pages'
 own counts, and which processes map or have open what they are on; of a DEVICE that is named, always. PAGES are base
-pages, >= where not all could be looked at. CALLER is the function in the kernel that asked for the pins.
+pages, >= where not all could be looked at. CALLER is the function in the kernel that asked for the pins. Kernels up to
+5.17 do not let go of a device while it is pinned; later ones do, and crash when its pins are given back.
 
 Exit status: 0 all told, 3 not all (what, and why, is printed), 1 no such device or nothing can be told, 2 bad usage.")]
     Holders(HoldersArgs),
