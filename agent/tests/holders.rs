@@ -1,6 +1,8 @@
 //! What `holders` prints of a made-up host, held to the letter, and what a daemon's answer is read back as.
 //! `UPDATE_EXPECT=1 cargo test` rewrites the golden files.
 
+mod support;
+
 use std::path::Path;
 
 use daxscope::{
@@ -13,19 +15,7 @@ use daxscope::{
         Inventory, Pagemap, Pins, Range, Source, account::accounts, cost::Why, names::Names,
     },
 };
-
-fn golden(name: &str, text: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let file = folder.join(name);
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(&file, text).expect("writes the golden file");
-    }
-    let golden = std::fs::read_to_string(&file).expect("reads the golden file");
-    assert!(
-        text == golden,
-        "{name} changed; if that is meant, UPDATE_EXPECT=1 rewrites it:\n{text}"
-    );
-}
+use support::golden;
 
 fn held(process: &str, pid: u32, pages: u64) -> Held {
     Held {

@@ -1,7 +1,9 @@
 //! What `list` and `advise` print of a made-up host, held to the letter. `UPDATE_EXPECT=1 cargo test` rewrites the golden
 //! files.
 
-use std::{collections::BTreeMap, path::Path};
+mod support;
+
+use std::collections::BTreeMap;
 
 use daxscope::{
     advise,
@@ -13,6 +15,7 @@ use daxscope::{
     },
     list,
 };
+use support::golden;
 
 const GIB: u64 = 1 << 30;
 const PAGE: u64 = 4096;
@@ -22,19 +25,6 @@ const RULES: Formula = Ok(Rules {
     geometries: true,
     deduplicates: true,
 });
-
-fn golden(name: &str, text: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let file = folder.join(name);
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(&file, text).expect("writes the golden file");
-    }
-    let golden = std::fs::read_to_string(&file).expect("reads the golden file");
-    assert!(
-        text == golden,
-        "{name} changed; if that is meant, UPDATE_EXPECT=1 rewrites it:\n{text}"
-    );
-}
 
 fn gib(start: u64, count: u64) -> Range {
     Range {

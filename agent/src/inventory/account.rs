@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::{
     Inventory, Pagemap,
-    cost::{Cost, Rules, Why},
+    cost::{Cost, Rules, UNKNOWN, Why},
     names::{Device, Names},
 };
 
@@ -126,7 +126,7 @@ impl<'a> Account<'a> {
         let by_formula = match (formula, &self.pagemap.shift) {
             (Ok(rules), Ok(shift)) => rules.deduplicated(*shift, self.pagemap.altmap.is_some()),
             (Err(why), _) => Err(why.clone()),
-            (_, Err(reason)) => Err(Why::new("unknown", reason.clone())),
+            (_, Err(reason)) => Err(Why::new(UNKNOWN, reason.clone())),
         };
         let (Ok(measured), Ok(base)) = (&self.measured, &self.base) else {
             return by_formula;

@@ -41,6 +41,9 @@ pub struct Rules {
     pub deduplicates: bool,
 }
 
+/// The word of a [`Why`] where nobody can tell.
+pub const UNKNOWN: &str = "unknown";
+
 /// Why something is not so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Why {
@@ -76,7 +79,7 @@ impl Rules {
             let only = format!("no formula for {arch}, only for x86_64");
             return Err(Why::new("architecture", only));
         }
-        let unknown = |sentence: &str| Why::new("unknown", sentence.to_owned());
+        let unknown = |sentence: &str| Why::new(UNKNOWN, sentence.to_owned());
         let btf = kernel.btf.as_ref();
         let btf = btf.map_err(|error| unknown(&format!("{error:#}")))?;
         let size = btf.size("page");

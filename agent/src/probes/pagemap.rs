@@ -13,7 +13,11 @@ pub use self::known::Known;
 use self::known::WATCHED;
 use super::{Family, gup, live};
 use crate::{
-    inventory::{Source, account::Account, cost::Cost},
+    inventory::{
+        Source,
+        account::Account,
+        cost::{self, Cost},
+    },
     load::Probes,
     snapshot::{Kind, Metric, Sample, Value},
 };
@@ -115,7 +119,7 @@ static PINNED: Metric = Metric {
 static GOING: Metric = Metric {
     name: "memunmap_in_progress",
     kind: Kind::Gauge,
-    help: "1 while memunmap_pages takes a pagemap down: it waits for the last reference on its pages. Source: entry of \
+    help: "1 while memunmap_pages takes a pagemap down; up to 5.17 it waits for the last reference on its pages. Source: entry of \
            memunmap_pages.",
     labels: &["device"],
 };
@@ -244,10 +248,12 @@ fn of_account(probes: &Probes, account: &Account, source: &str) -> Vec<Sample> {
     if let Some(bytes) = account.disagreement() {
         samples.push(DISAGREEMENT.sample([label], signed(bytes)));
     }
-    samples.push(match &account.deduplicated {
-        Ok(()) => DEDUPLICATED.count([label, ""], 1),
-        Err(why) => DEDUPLICATED.count([label, why.word], 0),
-    });
+    match &account.deduplicated {
+        Ok(()) => samples.push(DEDUPLICATED.count([label, ""], 1)),
+        // Nobody can tell, so there is no number.
+        Err(why) if why.word == cost::UNKNOWN => {}
+        Err(why) => samples.push(DEDUPLICATED.count([label, why.word], 0)),
+    }
     samples
 }
 
