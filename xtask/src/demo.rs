@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::guest::scrape::Scrape;
 use crate::initramfs::Contents;
-use crate::qemu::{Guest, Spec};
+use crate::qemu::{CPUS, Guest, Spec};
 use crate::setup::{self, Install};
 use crate::vm::{self, Machine};
 use crate::{accel, kernels, proof, table, target_dir, test};
@@ -71,6 +71,7 @@ pub fn main(args: Args) -> Result<ExitCode> {
         contents,
         port: Some(port),
         interactive: false,
+        cpus: CPUS,
     };
     let dir = target_dir()?.join("guest/demo");
     let mut guest = spec.start(&dir, accel, Stdio::piped())?;

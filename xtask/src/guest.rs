@@ -5,6 +5,7 @@
 
 mod agent;
 mod checks;
+mod cost;
 mod demo;
 mod host;
 mod http;
@@ -28,6 +29,8 @@ pub struct Args {
 enum Verb {
     /// Prove every figure of the agent on this kernel, one line per check
     Checks(checks::Args),
+    /// Count the instructions of a system call, with and without the agent
+    Cost(cost::Args),
     /// Make three regions, pin from each, and leave the agent serving
     Demo,
     /// Pin pages by one system call and print what the kernel says happened
@@ -43,6 +46,7 @@ enum Verb {
 pub fn main(args: Args) -> anyhow::Result<()> {
     match args.verb {
         Verb::Checks(args) => checks::main(&args),
+        Verb::Cost(args) => cost::main(&args),
         Verb::Demo => demo::main(),
         Verb::Pin(args) => pin::command::main(&args),
         Verb::Hold(args) => pin::hold::main(&args),

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use crate::accel::Accel;
 use crate::initramfs::Contents;
 use crate::kernels::Kernel;
-use crate::qemu::{self, Guest, Spec};
+use crate::qemu::{self, CPUS, Guest, Spec};
 use crate::test::{Args, minutes, print_check};
 use crate::verdict::{self, Check, End, Line, Outcome};
 use crate::vm;
@@ -38,6 +38,7 @@ pub fn of(kernel: &Kernel, args: &Args, accel: Accel) -> Result<Vec<Check>> {
         contents,
         port: None,
         interactive: false,
+        cpus: CPUS,
     };
     let dir = target_dir()?.join("guest").join(&kernel.name);
     let _ = fs::remove_dir_all(&dir);

@@ -6,9 +6,10 @@ use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::accel::Accel;
 use crate::command::on_path;
 use crate::initramfs::Contents;
-use crate::qemu::{KERNEL_LOG, Spec};
+use crate::qemu::{CPUS, KERNEL_LOG, Spec};
 use crate::{accel, kernels, target_dir};
 
 /// A shell, or one command, in a guest with emulated persistent memory.
@@ -27,6 +28,12 @@ pub struct Args {
     /// Load this kernel module too
     #[arg(long = "module", value_name = "NAME")]
     modules: Vec<String>,
+    /// Emulate, with a clock that counts instructions (1 ns each): counts repeat whatever else this machine does
+    #[arg(long)]
+    icount: bool,
+    /// CPUs of the guest [default: 2, or 1 with --icount]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    smp: Option<u32>,
     /// The command to run instead of a shell; its exit status becomes this program's
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -88,11 +95,17 @@ pub fn main(args: Args) -> Result<ExitCode> {
         contents,
         port: None,
         interactive,
+        cpus: args.smp.unwrap_or(if args.icount { 1 } else { CPUS }),
+    };
+    let accel = if args.icount {
+        Accel::Icount
+    } else {
+        accel::choose(&spec.kernel)?
     };
     let dir = target_dir()?
         .join("guest")
         .join(format!("vm-{}", std::process::id()));
-    let mut guest = spec.start(&dir, accel::choose(&spec.kernel)?, Stdio::inherit())?;
+    let mut guest = spec.start(&dir, accel, Stdio::inherit())?;
     let status = guest.wait()?;
     let exit = guest.exit_status();
     if exit.is_none() {

@@ -21,7 +21,7 @@ pub use memory::{Memory, Piece};
 pub use park::Parked;
 
 use super::region::PAGE;
-use hand::Hand;
+pub use hand::Hand;
 
 /// A system call that makes the kernel take references on user pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

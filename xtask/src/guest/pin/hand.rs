@@ -76,6 +76,11 @@ impl Hand {
             Err(error) => Err(error).context("refused"),
         }
     }
+
+    /// The first half of what an `io_uring` request is: its pages stay pinned until it is taken back.
+    pub fn register(ring: &OwnedFd, start: *mut u8, bytes: u64) -> io::Result<Registered<'_>> {
+        Registered::new(ring, start, bytes)
+    }
 }
 
 /// Errno of a read from this process's own range that cannot succeed.

@@ -1,6 +1,6 @@
 //! Memory to pin from, present and written before the first pin.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::ptr;
@@ -53,6 +53,31 @@ impl Memory {
         Ok(memory)
     }
 
+    /// As [`Memory::anonymous`], in huge pages of 2 MiB, the first of which starts the memory.
+    pub fn huge(pages: u64) -> Result<Memory> {
+        let huge = 2 << 20;
+        let bytes = (pages * PAGE).next_multiple_of(huge);
+        let mut memory = Memory::untouched((bytes + huge) / PAGE)?;
+        // SAFETY: advice on our own mapping. Where huge pages are never made, the check below says so.
+        unsafe {
+            libc::madvise(memory.start.cast(), memory.mapped, libc::MADV_HUGEPAGE);
+        }
+        memory.skip_to(huge)?;
+        memory.pages = pages;
+        memory.touch();
+        let start = format!("{:x}-", memory.start.addr());
+        let smaps = fs::read_to_string("/proc/self/smaps").context("cannot read the own smaps")?;
+        let mut own = smaps.lines().skip_while(|line| !line.starts_with(&start));
+        let kibibytes = own
+            .find_map(|line| line.strip_prefix("AnonHugePages:"))
+            .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        ensure!(
+            kibibytes.is_some_and(|kibibytes| kibibytes << 10 >= bytes),
+            "of {bytes} bytes {kibibytes:?} KiB are in huge pages: is transparent_hugepage off?"
+        );
+        Ok(memory)
+    }
+
     /// Private memory that no fault has filled: every pin must leave the kernel's fast path.
     pub fn untouched(pages: u64) -> Result<Memory> {
         Memory::map(
@@ -80,17 +105,7 @@ impl Memory {
         let align = pieces.iter().map(|piece| piece.align).max().unwrap_or(PAGE);
         let mut memory = Memory::untouched(pages + align / PAGE)?;
         memory.pages = pages;
-        let mapped = memory.start;
-        let skip = mapped.align_offset(to_usize(align));
-        memory.start = mapped.wrapping_add(skip);
-        memory.mapped -= skip;
-        // SAFETY: what lies before the aligned start of our own mapping, which `mapped` no longer covers.
-        let rc = unsafe { libc::munmap(mapped.cast(), skip) };
-        ensure!(
-            rc == 0 || skip == 0,
-            "cannot unmap: {}",
-            std::io::Error::last_os_error()
-        );
+        memory.skip_to(align)?;
         let mut page = 0;
         for piece in pieces {
             memory.put(page, piece)?;
@@ -98,6 +113,22 @@ impl Memory {
         }
         memory.touch();
         Ok(memory)
+    }
+
+    /// Gives back what lies before the first multiple of `align`.
+    fn skip_to(&mut self, align: u64) -> Result<()> {
+        let mapped = self.start;
+        let skip = mapped.align_offset(to_usize(align));
+        self.start = mapped.wrapping_add(skip);
+        self.mapped -= skip;
+        // SAFETY: what lies before the aligned start of our own mapping, which `mapped` no longer covers.
+        let rc = unsafe { libc::munmap(mapped.cast(), skip) };
+        ensure!(
+            rc == 0 || skip == 0,
+            "cannot unmap: {}",
+            std::io::Error::last_os_error()
+        );
+        Ok(())
     }
 
     /// Maps a piece of a device over what is there.
