@@ -33,7 +33,7 @@ if [ -e /sys/class/net/eth0 ]; then
 fi
 if [ -e /etc/daxscope/host ]; then
     # The host's whole file system, read-only, with the guest's own kernel files over it: chroot /host TOOL
-    mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=262144 host /host
+    mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=262144,cache=loose host /host
     for dir in /proc /sys /dev /tmp; do
         mount --rbind "$dir" "/host$dir"
     done

@@ -28,6 +28,8 @@ pub struct Args {
 }
 
 pub fn main(args: &Args) -> Result<()> {
+    // What the boot left behind ends first.
+    rest();
     clock::check()?;
     if !args.agent {
         println!("{}", args.work.measure()?);
