@@ -38,6 +38,7 @@ enum Command {
   daxscope run
   daxscope run --listen '[::1]:9954'
   daxscope run --mechanism kprobe --bpf-log
+  daxscope run --self-cost
 
 Serves /metrics (Prometheus text format), /healthz, and a page for people at /.
 Stops on SIGTERM or SIGINT and leaves nothing in the kernel.
@@ -139,6 +140,9 @@ pub struct RunArgs {
     /// Remember who pins pages of devices, for `daxscope holders`; costs memory, and time in every such pin
     #[arg(long)]
     pub track_holders: bool,
+    /// Let the kernel measure what each of our programs costs, and export it; costs time in every BPF program on the host
+    #[arg(long)]
+    pub self_cost: bool,
 }
 
 #[derive(Args)]

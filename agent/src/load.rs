@@ -7,7 +7,11 @@ mod mechanism;
 mod missed;
 mod symbol;
 
-use std::{os::fd::AsFd as _, time::Duration};
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    sync::atomic::AtomicU64,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
@@ -15,6 +19,7 @@ use daxscope_common::{layout::Layout, tables::Paging};
 
 pub(crate) use self::failure::Failure;
 pub use self::mechanism::{Choice, Mechanism};
+pub use self::missed::Runs;
 use self::{
     attach::End,
     mechanism::Order,
@@ -58,6 +63,10 @@ pub struct Probes {
     pub verdicts: Vec<Verdict>,
     /// Whether [`probes::holders`] has anything to tell.
     pub holders: bool,
+    /// Open while the kernel is to measure the runs of programs; see [`probes::self_cost`].
+    pub(crate) statistics: Option<OwnedFd>,
+    /// Nanoseconds that the text of the last scrape took to make; 0 before the first.
+    pub(crate) exposition: AtomicU64,
 }
 
 /// What is decided before loading.
@@ -150,6 +159,8 @@ pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes> {
         facts,
         verdicts,
         holders: options.holders,
+        statistics: None,
+        exposition: AtomicU64::new(0),
     })
 }
 
@@ -236,6 +247,19 @@ impl Probes {
         };
         let programs = attach::programs(verdict.point, mechanism);
         programs.into_iter().filter_map(missed).collect()
+    }
+
+    /// The runs of every attached program, by its name. They stand still unless somebody asks for statistics.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (String, Runs)> {
+        let attached = self.verdicts.iter().filter_map(|verdict| {
+            let mechanism = verdict.mechanism?;
+            Some(attach::programs(verdict.point, mechanism))
+        });
+        attached.flatten().filter_map(|(_, name)| {
+            let program = self.object.program(&name)?;
+            let runs = missed::runs(program.fd().ok()?.as_fd())?;
+            Some((name, runs))
+        })
     }
 
     /// The log of rare anomalies; what is logged is lost unless somebody reads it.

@@ -7,6 +7,7 @@ pub mod holders;
 pub mod kernel_pages;
 pub mod memremap;
 pub mod pagemap;
+pub mod self_cost;
 pub mod vmemmap;
 
 pub(crate) mod geometry;
@@ -74,6 +75,7 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
     families
         .chain(kernel_pages::METRICS)
         .chain(health::METRICS)
+        .chain(self_cost::METRICS)
         .copied()
 }
 
@@ -86,6 +88,7 @@ pub fn read(probes: &Probes) -> Snapshot {
     }
     let beside = kernel_pages::read(probes, &samples);
     samples.extend(beside);
+    samples.extend(self_cost::read(probes));
     samples.extend(health::read(probes));
     Snapshot { samples }
 }

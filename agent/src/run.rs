@@ -15,7 +15,7 @@ use crate::{
     inventory::{Source, Survey},
     kernel::Kernel,
     load::{self, Probes},
-    probes::health,
+    probes::{health, self_cost},
     serve,
 };
 
@@ -52,6 +52,12 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
     report(&probes)?;
     probes.adopt(survey)?;
     inventory(&probes);
+    if args.self_cost {
+        match self_cost::enable() {
+            Ok(statistics) => probes.statistics = Some(statistics),
+            Err(error) => log::warn!("daxscope_program_* is missing: {error:#}"),
+        }
+    }
     if args.bpf_log {
         // SAFETY: the logger owns its file descriptor, and keeps it open as long as it lives.
         let mut logger = unsafe { AsyncFd::register(probes.logger()?) }?;

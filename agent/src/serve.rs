@@ -1,7 +1,14 @@
 //! HTTP: `/metrics`, `/healthz`, `/holders` for this host only, and a page for people at `/`.
 
-use std::{convert::Infallible, future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
+use anyhow::Result;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -79,7 +86,7 @@ fn reply(request: &Request<Incoming>, peer: IpAddr, probes: &Probes) -> Reply {
         return reply;
     }
     match request.uri().path() {
-        "/metrics" => match metrics::encode(probes::metrics(), &probes::read(probes)) {
+        "/metrics" => match scrape(probes) {
             Ok(body) => typed(StatusCode::OK, metrics::CONTENT_TYPE, body),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
         },
@@ -91,6 +98,16 @@ fn reply(request: &Request<Incoming>, peer: IpAddr, probes: &Probes) -> Reply {
             "not found: try /metrics, /healthz or /\n",
         ),
     }
+}
+
+/// The text of this moment. How long it took to make is for the next scrape to tell.
+fn scrape(probes: &Probes) -> Result<String> {
+    let snapshot = probes::read(probes);
+    let began = Instant::now();
+    let text = metrics::encode(probes::metrics(), &snapshot)?;
+    let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    probes.exposition.store(took, Relaxed);
+    Ok(text)
 }
 
 /// Names of processes are not for whoever can reach the port.

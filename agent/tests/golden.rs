@@ -33,7 +33,11 @@ fn snapshot() -> Snapshot {
                 .collect(),
             value: match metric.kind {
                 Kind::Histogram => Value::Durations(Box::new(durations)),
-                _ if metric.name == "scrape_duration_seconds" => Value::Real(0.25),
+                _ if ["scrape_duration_seconds", "program_run_seconds_total"]
+                    .contains(&metric.name) =>
+                {
+                    Value::Real(0.25)
+                }
                 _ => Value::Count(index as u64),
             },
         }

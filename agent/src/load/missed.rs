@@ -1,4 +1,5 @@
-//! What the kernel itself says it left out: runs of programs, and returns for which it had no room.
+//! What the kernel itself says of the runs of our programs: how many there were, what it left out, and returns for which it
+//! had no room.
 
 use std::{
     collections::HashMap,
@@ -88,11 +89,34 @@ fn link_id(text: &str) -> Option<u32> {
 
 /// `bpf_prog_info.recursion_misses` of a program; `None` on kernels that do not know it (before 5.12).
 pub(super) fn recursion(program: BorrowedFd) -> Option<u64> {
+    let (info, known) = info(program)?;
+    let needed = std::mem::offset_of!(bpf_prog_info, recursion_misses) + size_of::<u64>();
+    (known >= needed).then_some(info.recursion_misses)
+}
+
+/// Runs of a program, and how long they took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runs {
+    pub count: u64,
+    pub nanoseconds: u64,
+}
+
+/// `bpf_prog_info.run_cnt` and `run_time_ns` of a program (5.1), which grow while somebody asks for statistics.
+pub(super) fn runs(program: BorrowedFd) -> Option<Runs> {
+    let (info, known) = info(program)?;
+    let needed = std::mem::offset_of!(bpf_prog_info, run_cnt) + size_of::<u64>();
+    (known >= needed).then_some(Runs {
+        count: info.run_cnt,
+        nanoseconds: info.run_time_ns,
+    })
+}
+
+/// What the kernel says of a program, and how many bytes of it.
+fn info(program: BorrowedFd) -> Option<(bpf_prog_info, usize)> {
     // SAFETY: a plain C struct of integers, for which zero is a value.
     let mut info = unsafe { std::mem::zeroed::<bpf_prog_info>() };
     let known = info_by_fd(program, &mut info)?;
-    let needed = std::mem::offset_of!(bpf_prog_info, recursion_misses) + size_of::<u64>();
-    (known >= needed).then_some(info.recursion_misses)
+    Some((info, known))
 }
 
 /// Asks the kernel about an object of ours; returns how many bytes of the answer it knows.

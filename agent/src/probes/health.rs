@@ -1,6 +1,9 @@
 //! What daxscope says of itself: its probes' verdicts, what was lost, and how its own reading went.
 
-use std::time::Instant;
+use std::{
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use daxscope_common::{
@@ -78,7 +81,8 @@ static MAP_UPDATE_ERRORS: Metric = Metric {
 static SCRAPE_DURATION: Metric = Metric {
     name: "scrape_duration_seconds",
     kind: Kind::Gauge,
-    help: "Time to read the maps of a family for this scrape, in seconds. Source: daxscope.",
+    help: "Time that a part of a scrape takes, in seconds: reading the maps of a family; self, all that daxscope says of \
+           itself; text, writing it all down, in the scrape before this one (absent in the first). Source: daxscope.",
     labels: &["family"],
 };
 static SCRAPE_SUCCESS: Metric = Metric {
@@ -113,6 +117,7 @@ pub fn timed(family: &Family, probes: &Probes) -> Vec<Sample> {
 /// Everything else that daxscope says of itself.
 #[must_use]
 pub fn read(probes: &Probes) -> Vec<Sample> {
+    let began = Instant::now();
     let mut samples = vec![BUILD_INFO.count([crate::VERSION, crate::REVISION], 1)];
     for verdict in &probes.verdicts {
         let mechanism = verdict
@@ -145,6 +150,12 @@ pub fn read(probes: &Probes) -> Vec<Sample> {
             Err(error) => log::error!("cannot read how full {name} is: {error:#}"),
         }
     }
+    let text = Duration::from_nanos(probes.exposition.load(Relaxed));
+    let parts = [("self", began.elapsed()), ("text", text)];
+    let known = parts.into_iter().filter(|(_, took)| !took.is_zero());
+    samples.extend(
+        known.map(|(part, took)| SCRAPE_DURATION.sample([part], Value::Real(took.as_secs_f64()))),
+    );
     samples
 }
 

@@ -88,6 +88,10 @@ impl Agent {
         Scrape::of(self.address)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: i32) -> Result<()> {
         let pid = i32::try_from(self.child.id())?;
         // SAFETY: a signal to our own child, which has not been waited for.

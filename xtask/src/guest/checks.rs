@@ -13,6 +13,7 @@ mod listed;
 mod parked;
 mod pins;
 mod regions;
+mod self_cost;
 mod stage;
 mod stop;
 mod stuck;
@@ -63,11 +64,13 @@ pub enum Part {
     Twins,
     /// Layouts that are advised
     Advice,
+    /// What the agent says of its own cost
+    SelfCost,
     /// Hosts that let the agent see less
     Hosts,
 }
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part::Figures,
     Part::Inventory,
     Part::Cycles,
@@ -77,6 +80,7 @@ const PARTS: [Part; 10] = [
     Part::Stuck,
     Part::Twins,
     Part::Advice,
+    Part::SelfCost,
     Part::Hosts,
 ];
 
@@ -113,6 +117,7 @@ pub fn main(args: &Args) -> Result<()> {
             Part::Stuck => stuck::all(&mut report),
             Part::Twins => twins::all(&mut report),
             Part::Advice => advice::all(&mut report),
+            Part::SelfCost => self_cost::all(&mut report),
             Part::Hosts => hosts::all(&mut report),
         }
     }
