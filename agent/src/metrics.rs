@@ -1,115 +1,142 @@
 //! A snapshot in the text format of Prometheus, and the list of all metrics in Markdown.
+//!
+//! Of the format (prometheus.io, "Exposition formats", version 0.0.4) we need thirty lines. The `prometheus` crate's encoder took
+//! more instructions than everything else of a scrape: it formats each number as a float, each label once a bucket.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
-use anyhow::{Context as _, Result};
 use daxscope_common::hist::{self, Hist};
-use prometheus::{
-    TextEncoder,
-    proto::{self, MetricFamily, MetricType},
-};
 
-use crate::snapshot::{Kind, Metric, Sample, Snapshot, Value};
+use crate::snapshot::{Bounds, Kind, Metric, Sample, Snapshot, Value};
 
 /// The media type of [`encode`].
-pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
 const PREFIX: &str = "daxscope_";
-const NANOSECONDS: f64 = 1e9;
+const NANOSECONDS: u64 = 1_000_000_000;
 
 /// The exposition of a snapshot: the given metrics in their order, each with all its series.
-///
-/// # Errors
-/// When the encoder refuses a family.
-pub fn encode<'a>(
-    metrics: impl Iterator<Item = &'a Metric>,
-    snapshot: &Snapshot,
-) -> Result<String> {
-    let families: Vec<_> = metrics
-        .map(|metric| family(metric, snapshot))
-        .filter(|family| !family.get_metric().is_empty())
-        .collect();
-    TextEncoder::new()
-        .encode_to_string(&families)
-        .context("cannot encode the metrics")
+pub fn encode<'a>(metrics: impl Iterator<Item = &'a Metric>, snapshot: &Snapshot) -> String {
+    let mut series: BTreeMap<*const Metric, Vec<&Sample>> = BTreeMap::new();
+    for sample in &snapshot.samples {
+        series.entry(sample.metric).or_default().push(sample);
+    }
+    let mut text = String::with_capacity(1 << 16);
+    for metric in metrics {
+        if let Some(samples) = series.get(&std::ptr::from_ref(metric)) {
+            describe(&mut text, metric);
+            for sample in samples {
+                write(&mut text, sample);
+            }
+        }
+    }
+    text
 }
 
-fn family(metric: &Metric, snapshot: &Snapshot) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(format!("{PREFIX}{}", metric.name));
-    family.set_help(metric.help.into());
-    family.set_field_type(match metric.kind {
-        Kind::Counter => MetricType::COUNTER,
-        Kind::Gauge => MetricType::GAUGE,
-        Kind::Histogram => MetricType::HISTOGRAM,
-    });
-    let series = snapshot
-        .samples
-        .iter()
-        .filter(|sample| sample.metric == metric);
-    family.set_metric(series.map(series_of).collect());
-    family
+fn describe(text: &mut String, metric: &Metric) {
+    push(text, &["# HELP ", PREFIX, metric.name, " "]);
+    escape(text, metric.help, false);
+    let kind = metric.kind.name();
+    push(text, &["\n# TYPE ", PREFIX, metric.name, " ", kind, "\n"]);
 }
 
-fn series_of(sample: &Sample) -> proto::Metric {
-    let label = |(name, value): (&&str, &String)| {
-        let mut label = proto::LabelPair::default();
-        label.set_name((*name).into());
-        label.set_value(value.clone());
-        label
+fn write(text: &mut String, sample: &Sample) {
+    let name = sample.metric.name;
+    let labels = labels(sample);
+    // Writing to a String cannot fail.
+    let _ = match &sample.value {
+        Value::Durations(durations) => {
+            if let Kind::Histogram(bounds) = sample.metric.kind {
+                histogram(text, name, &labels, durations, bounds);
+            }
+            return;
+        }
+        Value::Count(count) => {
+            line(text, name, "", &labels);
+            writeln!(text, "{count}")
+        }
+        Value::Real(real) => {
+            line(text, name, "", &labels);
+            writeln!(text, "{real}")
+        }
     };
-    let labels = sample.metric.labels.iter().zip(&sample.labels).map(label);
-    let mut series = proto::Metric::from_label(labels.collect());
-    match (&sample.value, sample.metric.kind) {
-        (Value::Durations(durations), _) => series.set_histogram(histogram(durations)),
-        (value, Kind::Counter) => {
-            let mut counter = proto::Counter::default();
-            counter.set_value(number(value));
-            series.set_counter(counter);
-        }
-        (value, _) => {
-            let mut gauge = proto::Gauge::default();
-            gauge.set_value(number(value));
-            series.set_gauge(gauge);
-        }
-    }
-    series
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "the format has only f64: exact to 2^53"
-)]
-fn number(value: &Value) -> f64 {
-    match value {
-        Value::Count(count) => *count as f64,
-        Value::Real(real) => *real,
-        Value::Durations(_) => f64::NAN,
+/// Cumulative buckets; a slot is counted by the first bound that is not below its own.
+fn histogram(text: &mut String, name: &str, labels: &str, durations: &Hist, bounds: Bounds) {
+    let comma = if labels.is_empty() { "" } else { "," };
+    let mut slots = durations.slots.iter();
+    let (mut below, mut taken) = (0, 0);
+    for power in bounds {
+        let end = hist::slot(1 << power) + 1;
+        below += slots.by_ref().take(end - taken).sum::<u64>();
+        taken = end;
+        push(text, &[PREFIX, name, "_bucket{", labels, comma, "le=\""]);
+        seconds(text, 1 << power);
+        let _ = writeln!(text, "\"}} {below}");
+    }
+    let count = below + slots.sum::<u64>();
+    push(text, &[PREFIX, name, "_bucket{", labels, comma]);
+    let _ = writeln!(text, "le=\"+Inf\"}} {count}");
+    line(text, name, "_sum", labels);
+    seconds(text, durations.sum);
+    text.push('\n');
+    line(text, name, "_count", labels);
+    let _ = writeln!(text, "{count}");
+}
+
+/// A line up to its value.
+fn line(text: &mut String, name: &str, suffix: &str, labels: &str) {
+    push(text, &[PREFIX, name, suffix]);
+    if !labels.is_empty() {
+        push(text, &["{", labels, "}"]);
+    }
+    text.push(' ');
+}
+
+/// `name="value",name="value"`
+fn labels(sample: &Sample) -> String {
+    let mut text = String::with_capacity(128);
+    for (name, value) in sample.metric.labels.iter().zip(&sample.labels) {
+        let comma = if text.is_empty() { "" } else { "," };
+        push(&mut text, &[comma, name, "=\""]);
+        escape(&mut text, value, true);
+        text.push('"');
+    }
+    text
+}
+
+fn escape(text: &mut String, raw: &str, quoted: bool) {
+    let mut rest = raw;
+    while let Some(at) = rest.find(['\\', '\n', '"']) {
+        let (plain, from) = rest.split_at(at);
+        text.push_str(plain);
+        text.push_str(match from.as_bytes()[0] {
+            b'\n' => "\\n",
+            b'"' if quoted => "\\\"",
+            b'"' => "\"",
+            _ => "\\\\",
+        });
+        rest = &from[1..];
+    }
+    text.push_str(rest);
+}
+
+/// Nanoseconds in seconds, exactly.
+fn seconds(text: &mut String, nanoseconds: u64) {
+    let _ = write!(text, "{}", nanoseconds / NANOSECONDS);
+    let part = nanoseconds % NANOSECONDS;
+    if part > 0 {
+        let start = text.len();
+        let _ = write!(text, ".{part:09}");
+        let digits = text[start..].trim_end_matches('0').len();
+        text.truncate(start + digits);
     }
 }
 
-/// Cumulative buckets at powers of two of nanoseconds. The last, `+Inf`, is the encoder's: given, it would be
-/// printed as `inf`.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "the format has only f64: exact to 2^53"
-)]
-fn histogram(durations: &Hist) -> proto::Histogram {
-    let mut buckets = vec![];
-    let mut count = 0;
-    for (slot, n) in durations.slots.iter().enumerate() {
-        count += n;
-        if slot % hist::SUB as usize == 0 && slot < hist::OVERFLOW {
-            let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound(hist::bound(slot) as f64 / NANOSECONDS);
-            bucket.set_cumulative_count(count);
-            buckets.push(bucket);
-        }
+fn push(text: &mut String, parts: &[&str]) {
+    for part in parts {
+        text.push_str(part);
     }
-    let mut histogram = proto::Histogram::default();
-    histogram.set_bucket(buckets);
-    histogram.set_sample_count(count);
-    histogram.set_sample_sum(durations.sum as f64 / NANOSECONDS);
-    histogram
 }
 
 /// All metrics as a Markdown document.
@@ -117,16 +144,15 @@ fn histogram(durations: &Hist) -> proto::Histogram {
 pub fn markdown<'a>(metrics: impl Iterator<Item = &'a Metric>) -> String {
     let mut text = "# Metrics\n\n<!-- Made by `cargo xtask docs` from the metric descriptions in agent/src/probes. -->\n\n\
                     Geometry is the page size that a pagemap's struct pages describe (`4K`, `2M`, `1G`, any size in that \
-                    form); `system` is memory of no pagemap, `unknown` what cannot be told. Histograms have a bucket at \
-                    each power of two of nanoseconds from 128 ns to 137 s, bounds inclusive.\n\n\
+                    form); `system` is memory of no pagemap, `unknown` what cannot be told.\n\n\
+                    Counters of known labels start at 0. A histogram is there from its first call on, and its buckets \
+                    never change; bounds are inclusive powers of two of nanoseconds. Of `gup_`: each from 128 ns to \
+                    8.4 ms, then each second one. Of all others: each from 0.5 ms to 2.1 s, beyond and below each second \
+                    one, from 8.2 µs. The last bound is 137 s.\n\n\
                     | metric | kind | labels | what it is |\n|---|---|---|---|\n"
         .to_owned();
     for metric in metrics {
-        let kind = match metric.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
+        let kind = metric.kind.name();
         let labels: Vec<_> = metric
             .labels
             .iter()
@@ -138,4 +164,36 @@ pub fn markdown<'a>(metrics: impl Iterator<Item = &'a Metric>) -> String {
         let _ = writeln!(text, "| `{PREFIX}{name}` | {kind} | {labels} | {help} |");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{CALLS, REGIONS};
+
+    #[test]
+    fn nanoseconds_are_seconds_to_the_last_digit() {
+        for (ns, words) in [
+            (0, "0"),
+            (1, "0.000000001"),
+            (1024, "0.000001024"),
+            (1_500_000_000, "1.5"),
+            (2_000_000_000, "2"),
+            (1 << 37, "137.438953472"),
+            (u64::MAX, "18446744073.709551615"),
+        ] {
+            let mut text = String::new();
+            seconds(&mut text, ns);
+            assert_eq!(text, words);
+        }
+    }
+
+    #[test]
+    fn bounds_rise_to_the_end_of_the_slots() {
+        for bounds in [&CALLS[..], &REGIONS[..]] {
+            assert!(bounds.is_sorted_by(|a, b| a < b), "{bounds:?}");
+            assert!(bounds.iter().all(|power| *power >= hist::MIN_POWER));
+            assert_eq!(bounds.last(), Some(&hist::MAX_POWER));
+        }
+    }
 }

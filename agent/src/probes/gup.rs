@@ -14,7 +14,7 @@ use super::{Family, Need, Point, geometry::Geometries, maps};
 use crate::{
     errno,
     load::Probes,
-    snapshot::{Kind, Metric, Sample, total},
+    snapshot::{CALLS as CALL_BOUNDS, Kind, Metric, Sample},
 };
 
 /// A way into GUP: its number, and the labels `how` and `entry`.
@@ -199,7 +199,7 @@ static LONGTERM_PAGES: Metric = Metric {
 };
 static DURATION: Metric = Metric {
     name: "gup_duration_seconds",
-    kind: Kind::Histogram,
+    kind: Kind::Histogram(&CALL_BOUNDS),
     help: "Time inside requests for user pages, page faults included, in seconds. Source: entry and return of the \
            entry point in mm/gup.c.",
     labels: &["how", "entry", "geometry"],
@@ -228,32 +228,30 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
         }
         for (slot, geometry) in &geometries.slots {
             let index = number as usize * geometry::SLOTS + *slot as usize;
-            let stats: Vec<Gup> = maps::per_cpu(object, "GUP", index)?;
-            let sum = |field: fn(&Gup) -> u64| stats.iter().map(field).sum();
-            let (calls, pages): (u64, u64) = (sum(|stats| stats.calls), sum(|stats| stats.pages));
-            let durations = total(stats.iter().map(|stats| &stats.duration));
-            if geometry == "unknown" && calls == 0 && pages == 0 {
+            let stats: Gup = maps::per_cpu(object, "GUP", index)?;
+            if geometry == "unknown" && stats.calls == 0 && stats.pages == 0 {
                 continue;
             }
             let labels = [how, entry, geometry];
-            samples.push(CALLS.count(labels, calls));
-            samples.push(PAGES.count(labels, pages));
-            samples.push(SAMPLED_CALLS.count(labels, sum(|stats| stats.sampled_calls)));
-            samples.push(LONGTERM_CALLS.count(labels, sum(|stats| stats.longterm_calls)));
-            samples.push(LONGTERM_PAGES.count(labels, sum(|stats| stats.longterm_pages)));
-            samples.push(DURATION.durations(labels, durations));
+            samples.push(CALLS.count(labels, stats.calls));
+            samples.push(PAGES.count(labels, stats.pages));
+            // Parts of what has not been yet are no news.
+            if stats.calls > 0 {
+                samples.push(SAMPLED_CALLS.count(labels, stats.sampled_calls));
+                samples.push(LONGTERM_CALLS.count(labels, stats.longterm_calls));
+                samples.push(LONGTERM_PAGES.count(labels, stats.longterm_pages));
+            }
+            samples.extend(DURATION.durations(labels, stats.duration));
         }
-        let errors: Vec<GupErrors> = maps::per_cpu(object, "GUP_ERRORS", number as usize)?;
-        for errno in 1..daxscope_common::ERRNOS {
-            let n = errors.iter().map(|errors| errors.by_errno[errno]).sum();
+        let errors: GupErrors = maps::per_cpu(object, "GUP_ERRORS", number as usize)?;
+        for (errno, n) in errors.by_errno.into_iter().enumerate().skip(1) {
             if n > 0 {
                 samples.push(ERRORS.count([how, entry, &errno::name(errno)], n));
             }
         }
     }
     for (slot, geometry) in &geometries.slots {
-        let unpinned: Vec<u64> = maps::per_cpu(object, "GUP_UNPINNED", *slot as usize)?;
-        let pages = unpinned.iter().sum();
+        let pages: u64 = maps::per_cpu(object, "GUP_UNPINNED", *slot as usize)?;
         if pages > 0 || geometry != "unknown" {
             samples.push(UNPINNED.count([geometry], pages));
         }
@@ -267,12 +265,5 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
 /// # Errors
 /// When the map cannot be read.
 pub fn pinned(probes: &Probes) -> Result<BTreeMap<u64, Pinned>> {
-    let all: Vec<(u64, Vec<Pinned>)> =
-        maps::per_cpu_hash(probes.object(), "GUP_PAGEMAPS", PINNED_PAGEMAPS)?;
-    let total = |values: Vec<Pinned>| Pinned {
-        acquired: values.iter().map(|pinned| pinned.acquired).sum(),
-        released: values.iter().map(|pinned| pinned.released).sum(),
-    };
-    let all = all.into_iter();
-    Ok(all.map(|(pgmap, values)| (pgmap, total(values))).collect())
+    maps::per_cpu_hash(probes.object(), "GUP_PAGEMAPS", PINNED_PAGEMAPS)
 }

@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::Result;
 use daxscope_common::{
-    ERRNOS,
     gup::PINNED_PAGEMAPS,
     holders,
     lost::{self, MapErrors},
@@ -140,7 +139,7 @@ pub fn read(probes: &Probes) -> Vec<Sample> {
     samples.push(LOST.count(["expired"], given_up));
     for (index, name) in lost::NAMES.iter().enumerate() {
         match maps::per_cpu::<u64>(probes.object(), "LOST", index) {
-            Ok(counts) => samples.push(LOST.count([name], counts.iter().sum())),
+            Ok(count) => samples.push(LOST.count([name], count)),
             Err(error) => log::error!("cannot read what was lost: {error:#}"),
         }
     }
@@ -205,9 +204,8 @@ fn table(probes: &Probes, index: u32, name: &str) -> Result<Vec<Sample>> {
         samples.push(MAP_CAPACITY.count([name], capacity));
     }
     let index = index as usize;
-    let errors: Vec<MapErrors> = maps::per_cpu(object, "MAP_ERRORS", index)?;
-    for errno in 1..ERRNOS {
-        let n = errors.iter().map(|errors| errors.by_errno[errno]).sum();
+    let errors: MapErrors = maps::per_cpu(object, "MAP_ERRORS", index)?;
+    for (errno, n) in errors.by_errno.into_iter().enumerate().skip(1) {
         if n > 0 {
             samples.push(MAP_UPDATE_ERRORS.count([name, &errno::name(errno)], n));
         }

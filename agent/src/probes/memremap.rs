@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use daxscope_common::{
-    ERRNOS,
     hist::Hist,
-    memremap::{MemmapInit, Memremap, Memunmap, TYPES},
+    memremap::{MemmapInit, Memremap, Memunmap},
     point,
 };
 
@@ -15,7 +14,7 @@ use super::{Family, Need, Point, geometry::Geometries, live, maps};
 use crate::{
     errno,
     load::Probes,
-    snapshot::{Kind, Metric, Sample, total},
+    snapshot::{Kind, Metric, REGIONS, Sample},
 };
 
 pub static FAMILY: Family = Family {
@@ -80,21 +79,21 @@ static CALLS: Metric = Metric {
 };
 static DURATION: Metric = Metric {
     name: "memremap_duration_seconds",
-    kind: Kind::Histogram,
+    kind: Kind::Histogram(&REGIONS),
     help: "Time that memremap_pages took to bring up a pagemap with all its ranges, in seconds. Source: entry and \
            return of memremap_pages.",
     labels: &["geometry"],
 };
 static UNMAP_DURATION: Metric = Metric {
     name: "memunmap_duration_seconds",
-    kind: Kind::Histogram,
+    kind: Kind::Histogram(&REGIONS),
     help: "Time that memunmap_pages took to take a pagemap down, the wait for the last reference on its pages \
            included, in seconds. Source: entry and return of memunmap_pages.",
     labels: &["geometry"],
 };
 static INIT_DURATION: Metric = Metric {
     name: "memmap_init_duration_seconds",
-    kind: Kind::Histogram,
+    kind: Kind::Histogram(&REGIONS),
     help: "Time to initialise the struct pages of one range, in seconds. Source: entry and return of \
            memmap_init_zone_device.",
     labels: &["geometry"],
@@ -117,9 +116,7 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
     let mut live: BTreeMap<(String, String), [u64; 2]> = BTreeMap::new();
     for (slot, geometry) in &geometries.slots {
         let slot = *slot as usize;
-        let calls: Vec<Memremap> = maps::per_cpu(object, "MEMREMAP", slot)?;
-        let init: Vec<MemmapInit> = maps::per_cpu(object, "MEMMAP_INIT", slot)?;
-        let device = *geometry != "system" && *geometry != "unknown";
+        let calls: Memremap = maps::per_cpu(object, "MEMREMAP", slot)?;
         for (kind, result, n) in by_type_and_result(&calls) {
             let kind = types(kind);
             samples.push(CALLS.count([geometry, &kind, &result_name(result)], n));
@@ -127,27 +124,18 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
                 live.entry((geometry.clone(), kind)).or_default();
             }
         }
-        let durations = total(calls.iter().map(|calls| &calls.duration));
-        if device || durations != Hist::ZERO {
-            samples.push(DURATION.durations([geometry], durations));
+        samples.extend(DURATION.durations([geometry], calls.duration));
+        let unmaps: Memunmap = maps::per_cpu(object, "MEMUNMAP", slot)?;
+        samples.extend(UNMAP_DURATION.durations([geometry], unmaps.duration));
+        let init: MemmapInit = maps::per_cpu(object, "MEMMAP_INIT", slot)?;
+        let device = *geometry != "system" && *geometry != "unknown";
+        if device || init.duration != Hist::ZERO {
+            samples.push(INIT_STRUCT_PAGES.count([geometry], init.struct_pages));
         }
-        let unmaps: Vec<Memunmap> = maps::per_cpu(object, "MEMUNMAP", slot)?;
-        let durations = total(unmaps.iter().map(|unmaps| &unmaps.duration));
-        if device || durations != Hist::ZERO {
-            samples.push(UNMAP_DURATION.durations([geometry], durations));
-        }
-        let durations = total(init.iter().map(|init| &init.duration));
-        if device || durations != Hist::ZERO {
-            let pages = init.iter().map(|init| init.struct_pages).sum();
-            samples.push(INIT_STRUCT_PAGES.count([geometry], pages));
-            samples.push(INIT_DURATION.durations([geometry], durations));
-        }
+        samples.extend(INIT_DURATION.durations([geometry], init.duration));
     }
     for geometry in &geometries.not_yet(probes) {
         samples.push(INIT_STRUCT_PAGES.count([geometry], 0));
-        samples.push(DURATION.durations([geometry], Hist::ZERO));
-        samples.push(UNMAP_DURATION.durations([geometry], Hist::ZERO));
-        samples.push(INIT_DURATION.durations([geometry], Hist::ZERO));
     }
     for (_, pagemap) in live::read(object)? {
         let geometry = live::geometry_of(live::shift(&pagemap), probes.facts.layout.page_shift);
@@ -162,13 +150,13 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
     Ok(samples)
 }
 
-/// Memory type, errno and calls of all CPUs, where there were any.
-fn by_type_and_result(calls: &[Memremap]) -> impl Iterator<Item = (u32, usize, u64)> {
-    (0u32..).zip(0..TYPES).flat_map(move |(value, kind)| {
-        (0..ERRNOS).filter_map(move |result| {
-            let n: u64 = calls.iter().map(|calls| calls.calls[kind][result]).sum();
-            (n > 0).then_some((value, result, n))
-        })
+/// Memory type, errno and calls, where there were any.
+fn by_type_and_result(of: &Memremap) -> impl Iterator<Item = (u32, usize, u64)> {
+    let types = (0u32..).zip(&of.calls);
+    types.flat_map(|(kind, results)| {
+        let each = results.iter().copied().enumerate();
+        each.filter(|(_, n)| *n > 0)
+            .map(move |(result, n)| (kind, result, n))
     })
 }
 

@@ -12,7 +12,7 @@ use daxscope_common::{
 use super::{Family, Need, Point, geometry::Geometries, maps};
 use crate::{
     load::Probes,
-    snapshot::{Kind, Metric, Sample, total},
+    snapshot::{Kind, Metric, REGIONS, Sample},
 };
 
 pub static FAMILY: Family = Family {
@@ -51,7 +51,7 @@ pub static FAMILY: Family = Family {
 
 static DURATION: Metric = Metric {
     name: "vmemmap_populate_duration_seconds",
-    kind: Kind::Histogram,
+    kind: Kind::Histogram(&REGIONS),
     help: "Time to populate the memory map, in seconds, one call each; the points contain each other, so compare \
            within one. Source: entry and return of the function named by point.",
     labels: &["geometry", "point"],
@@ -75,18 +75,15 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
         let first = (point.number - FIRST) as usize * geometry::SLOTS;
         for (slot, geometry) in &geometries.slots {
             let index = first + *slot as usize;
-            let stats: Vec<Populate> = maps::per_cpu(probes.object(), "VMEMMAP", index)?;
-            let durations = total(stats.iter().map(|stats| &stats.duration));
-            if geometry == "unknown" && durations == Hist::ZERO {
+            let stats: Populate = maps::per_cpu(probes.object(), "VMEMMAP", index)?;
+            if geometry == "unknown" && stats.duration == Hist::ZERO {
                 continue;
             }
-            let pages = stats.iter().map(|stats| stats.struct_pages).sum();
-            samples.push(STRUCT_PAGES.count([geometry, symbol], pages));
-            samples.push(DURATION.durations([geometry, symbol], durations));
+            samples.push(STRUCT_PAGES.count([geometry, symbol], stats.struct_pages));
+            samples.extend(DURATION.durations([geometry, symbol], stats.duration));
         }
         for geometry in &not_yet {
             samples.push(STRUCT_PAGES.count([geometry, symbol], 0));
-            samples.push(DURATION.durations([geometry, symbol], Hist::ZERO));
         }
     }
     Ok(samples)
