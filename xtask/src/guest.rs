@@ -31,6 +31,8 @@ enum Verb {
     Checks(checks::Args),
     /// Count the instructions of a system call, with and without the agent
     Cost(cost::Args),
+    /// All figures of `cargo xtask bench` that one guest can give
+    Bench(cost::BenchArgs),
     /// Make three regions, pin from each, and leave the agent serving
     Demo,
     /// Pin pages by one system call and print what the kernel says happened
@@ -47,6 +49,7 @@ pub fn main(args: Args) -> anyhow::Result<()> {
     match args.verb {
         Verb::Checks(args) => checks::main(&args),
         Verb::Cost(args) => cost::main(&args),
+        Verb::Bench(args) => cost::bench(&args),
         Verb::Demo => demo::main(),
         Verb::Pin(args) => pin::command::main(&args),
         Verb::Hold(args) => pin::hold::main(&args),

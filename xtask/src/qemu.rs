@@ -68,9 +68,14 @@ impl Spec {
             .arg(&self.kernel.image)
             .arg("-initrd")
             .arg(&initramfs);
+        // Where code and mappings lie decides how deep their trees are; counts of instructions are to repeat.
+        let fixed = match accel {
+            Accel::Icount => " nokaslr norandmaps",
+            Accel::Kvm | Accel::Tcg => "",
+        };
         command.args([
             "-append",
-            &format!("console=ttyS2 panic=-1 edd=off daxscope.nonce={nonce}"),
+            &format!("console=ttyS2 panic=-1 edd=off daxscope.nonce={nonce}{fixed}"),
         ]);
         let input = if self.interactive {
             Stdio::inherit()

@@ -120,14 +120,17 @@ pub fn faults(end: &End, checks: &[Check], kernel_log: &str) -> Vec<String> {
         }
         Some(_) => {}
     }
-    faults.extend(
-        kernel_log
-            .lines()
-            .filter(|line| is_complaint(line))
-            .take(5)
-            .map(|line| format!("the kernel said: {}", line.trim())),
-    );
+    faults.extend(complaints(kernel_log));
     faults
+}
+
+/// What a kernel that is well does not say.
+pub fn complaints(kernel_log: &str) -> Vec<String> {
+    let lines = kernel_log.lines().filter(|line| is_complaint(line));
+    lines
+        .take(5)
+        .map(|line| format!("the kernel said: {}", line.trim()))
+        .collect()
 }
 
 fn is_complaint(line: &str) -> bool {

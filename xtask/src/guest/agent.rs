@@ -84,12 +84,12 @@ impl Agent {
         })
     }
 
-    pub fn scrape(&self) -> Result<Scrape> {
-        Scrape::of(self.address)
-    }
-
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub fn scrape(&self) -> Result<Scrape> {
+        Scrape::of(self.address)
     }
 
     pub fn signal(&self, signal: i32) -> Result<()> {

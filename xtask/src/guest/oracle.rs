@@ -181,7 +181,7 @@ pub fn since(
 }
 
 /// Append, never truncate: opening `kprobe_events` with `O_TRUNC` removes everybody's probes.
-fn write_tracefs(file: &str, text: &str) -> Result<()> {
+pub fn write_tracefs(file: &str, text: &str) -> Result<()> {
     let path = Path::new(TRACEFS).join(file);
     OpenOptions::new()
         .append(true)

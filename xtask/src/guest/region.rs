@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::oracle;
 pub use account::Account;
-pub use namespaces::Namespaces;
+pub use namespaces::{Namespaces, all as all_namespaces};
 
 use kernel::{claimed_bytes, sysfs_number};
 

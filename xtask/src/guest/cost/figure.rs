@@ -10,6 +10,8 @@ pub struct Figure {
     pub max: f64,
     /// Between the quartiles: what half of the batches lie within. Outliers are timer ticks.
     pub spread: f64,
+    /// Calls that were measured.
+    pub calls: u64,
 }
 
 #[expect(
@@ -30,6 +32,7 @@ impl Figure {
             min: quartile(0)?,
             max: quartile(4)?,
             spread: quartile(3)? - quartile(1)?,
+            calls: batches.len() as u64 * calls,
         })
     }
 }
@@ -41,6 +44,7 @@ impl std::fmt::Display for Figure {
             min,
             max,
             spread,
+            ..
         } = self;
         write!(
             out,

@@ -17,6 +17,21 @@ pub struct Namespaces {
     pub odd: Vec<String>,
 }
 
+/// All that are not empty, region0's first.
+pub fn all() -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for region in 0.. {
+        let name = format!("namespace{region}.0");
+        let path = format!("/sys/bus/nd/devices/{name}/size");
+        if !fs::exists(&path)? {
+            break;
+        }
+        ensure!(sysfs_number(path)? > 0, "{name} is empty");
+        found.push(name);
+    }
+    Ok(found)
+}
+
 impl Namespaces {
     pub fn find() -> Result<Namespaces> {
         let mut found = Vec::new();

@@ -1,0 +1,182 @@
+//! Instructions added to calls that pin: by us, by the least that anybody can do, and by other tools.
+
+use anyhow::{Context, Result};
+
+use super::added::{self, Added};
+use super::peers::{self, Peer};
+use super::script::{Does, How};
+use super::watch::{self, Watch};
+use super::work::{Call, Work};
+use crate::bench::reading::Reading;
+use crate::guest::oracle::{self, Hits};
+
+/// The works by the names of their rows.
+pub struct Works {
+    named: Vec<(&'static str, Work)>,
+}
+
+const GET: &str = "get";
+const PIN: &str = "pin";
+const UNPIN: &str = "unpin";
+
+impl Works {
+    /// `device`: a device-dax device, for calls on device memory.
+    pub fn all(device: &str) -> Works {
+        let one = |call, from: &str| Work::of(call, from, 1);
+        Works {
+            named: vec![
+                (GET, one(Call::Vmsplice, "anon")),
+                ("get-device", one(Call::Vmsplice, device)),
+                (PIN, one(Call::Register, "anon")),
+                ("pin-device", one(Call::Register, device)),
+                (UNPIN, one(Call::Unregister, "anon")),
+                ("pin-huge", one(Call::Register, "thp")),
+                ("pin-512", Work::of(Call::Register, "thp", 512)),
+                ("unpin-huge", one(Call::Unregister, "thp")),
+                ("unpin-512", Work::of(Call::Unregister, "thp", 512)),
+                ("pair", one(Call::ProcessVm, "anon")),
+                ("pair-huge", one(Call::ProcessVm, "thp")),
+                ("pair-512", Work::of(Call::ProcessVm, "thp", 512)),
+            ],
+        }
+    }
+
+    fn of(&self, names: &[&str]) -> Vec<(&'static str, Work)> {
+        let chosen = self.named.iter().filter(|(name, _)| names.contains(name));
+        chosen.cloned().collect()
+    }
+}
+
+/// The agent in its ways, on all works.
+pub const WAYS: [(&str, &[&str]); 3] = [
+    ("daxscope/fentry", &["--mechanism", "fentry"]),
+    ("daxscope/kprobe", &["--mechanism", "kprobe"]),
+    (
+        "daxscope/no-latency",
+        &["--mechanism", "fentry", "--no-latency"],
+    ),
+];
+
+/// What the agent adds.
+pub fn ours(works: &Works, tell: &mut dyn FnMut(Reading)) -> Result<()> {
+    added::settle(|| Ok(Box::new(watch::agent(&[])?)))?;
+    for (who, options) in WAYS {
+        let start = || -> Result<Box<dyn Watch>> { Ok(Box::new(watch::agent(options)?)) };
+        each(&works.named, who, start, tell);
+    }
+    Ok(())
+}
+
+/// What the agent adds where every CPU calls at once.
+pub fn all_cpus(tell: &mut dyn FnMut(Reading)) -> Result<()> {
+    added::settle(|| Ok(Box::new(watch::agent(&[])?)))?;
+    let threads = std::thread::available_parallelism()?.get() as u64;
+    let mut work = Work::of(Call::Vmsplice, "anon", 1);
+    work.threads = threads;
+    let row = format!("cpus-{threads}");
+    for (who, options) in &WAYS[..2] {
+        let start = || -> Result<Box<dyn Watch>> { Ok(Box::new(watch::agent(options)?)) };
+        let added = added::to(std::slice::from_ref(&work), start);
+        let added = added.and_then(|mut all| all.pop().context("nothing was measured")?);
+        tell(Reading::new(&row, *who, added.map(|added| added.amount())));
+    }
+    Ok(())
+}
+
+/// What others add, each on the functions that our calls enter.
+pub fn others(works: &Works, tell: &mut dyn FnMut(Reading)) -> Result<()> {
+    let get = entered(works, GET)?;
+    let pin = entered(works, PIN)?;
+    let (get, pin) = (get.as_str(), pin.as_str());
+    let put = oracle::traceable()?.contains("gup_put_folio");
+    let both = works.of(&[GET, PIN]);
+    let bpftrace = |how, does| {
+        move || -> Result<Box<dyn Watch>> {
+            Ok(Box::new(peers::bpftrace(&[(get, how), (pin, how)], does)?))
+        }
+    };
+    let pairs = [
+        ("floor/fentry", How::Fentry, Does::Nothing),
+        ("floor/fexit", How::Fentry, Does::NothingAtReturns),
+        ("floor/kprobe", How::Kprobe, Does::Nothing),
+        ("bpftrace/fentry", How::Fentry, Does::Histogram),
+        ("bpftrace/kprobe", How::Kprobe, Does::Histogram),
+    ];
+    for (who, how, does) in pairs {
+        each(&both, who, bpftrace(how, does), tell);
+    }
+    let unpin = || -> Result<Peer> {
+        anyhow::ensure!(put, "gup_put_folio cannot be traced on this kernel");
+        peers::bpftrace(&[("gup_put_folio", How::Fentry)], Does::NothingAtCalls)
+    };
+    each(
+        &works.of(&[UNPIN]),
+        "floor/fentry",
+        || Ok(Box::new(unpin()?)),
+        tell,
+    );
+    each(
+        &both,
+        "perf/kprobe",
+        || Ok(Box::new(peers::perf(&[get, pin])?)),
+        tell,
+    );
+    // It takes one function.
+    each(
+        &works.of(&[GET]),
+        "funclatency",
+        || Ok(Box::new(peers::funclatency(get)?)),
+        tell,
+    );
+    each(
+        &works.of(&[PIN]),
+        "funclatency",
+        || Ok(Box::new(peers::funclatency(pin)?)),
+        tell,
+    );
+    Ok(())
+}
+
+fn each(
+    works: &[(&'static str, Work)],
+    who: &str,
+    start: impl Fn() -> Result<Box<dyn Watch>>,
+    tell: &mut dyn FnMut(Reading),
+) {
+    let plain: Vec<Work> = works.iter().map(|(_, work)| work.clone()).collect();
+    match added::to(&plain, start) {
+        Ok(all) => {
+            for ((row, _), added) in works.iter().zip(all) {
+                tell(Reading::new(
+                    *row,
+                    who,
+                    added.map(|added: Added| added.amount()),
+                ));
+            }
+        }
+        Err(error) => {
+            for (row, _) in works {
+                tell(Reading::new(*row, who, Err(anyhow::anyhow!("{error:#}"))));
+            }
+        }
+    }
+}
+
+/// The way into GUP that this kernel takes for such a call: asked of its own counters.
+fn entered(works: &Works, name: &str) -> Result<String> {
+    let works = works.of(&[name]);
+    let (_, work) = works.first().context("no such work")?;
+    let hits = Hits::watch(oracle::GUP.iter().map(|(symbol, ..)| *symbol))?;
+    let before = hits.read()?;
+    let made = work.measure()?.calls;
+    let called = oracle::since(&hits.read()?, &before);
+    drop(hits);
+    added::rest();
+    let most = called.into_iter().max_by_key(|(_, calls)| *calls);
+    let (symbol, calls) = most.context("no function was watched")?;
+    anyhow::ensure!(
+        calls >= made,
+        "{name} enters no known function: at most {symbol}, {calls} times"
+    );
+    Ok(symbol)
+}
