@@ -40,6 +40,7 @@ pub fn main(args: Args) -> Result<ExitCode> {
     setup::ensure(&Install {
         allowed: !args.no_install,
         tests: false,
+        peers: false,
     })?;
     progress.say(&format!(
         "building the agent, and fetching the kernel of {}",

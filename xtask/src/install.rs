@@ -7,9 +7,14 @@ use anyhow::{Context, Result, ensure};
 
 use crate::apt::Suite;
 use crate::cache::{self, Lock};
-use crate::command::{cargo, on_path, run};
+use crate::command::{cargo, on_path, read, run};
 use crate::mirror;
 use crate::setup::{self, BPF_LINKER};
+
+/// Whether this machine's suite has such a package.
+pub fn packaged(name: &str) -> bool {
+    read(Command::new("apt-cache").args(["show", name])).is_ok()
+}
 
 pub fn packages(packages: &[&str]) -> Result<()> {
     let root = std::fs::metadata("/proc/self")

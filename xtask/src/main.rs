@@ -2,6 +2,7 @@
 
 mod accel;
 mod apt;
+mod bench;
 mod cache;
 mod command;
 mod cpio;
@@ -43,6 +44,7 @@ struct Cli {
 enum Verb {
     Demo(demo::Args),
     Test(test::Args),
+    Bench(bench::Args),
     Vm(vm::Args),
     Docs(docs::Args),
     Setup(setup::Args),
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Demo(args) => demo::main(args),
         Verb::Test(args) => test::main(&args),
+        Verb::Bench(args) => bench::main(&args),
         Verb::Vm(args) => vm::main(args),
         Verb::Docs(args) => docs::main(&args).map(|()| ExitCode::SUCCESS),
         Verb::Setup(args) => setup::main(&args).map(|()| ExitCode::SUCCESS),

@@ -21,6 +21,7 @@ pub fn main(args: &Args) -> Result<()> {
     ensure(&Install {
         allowed: !args.no_install,
         tests: true,
+        peers: false,
     })
 }
 
@@ -29,6 +30,8 @@ pub struct Install {
     pub allowed: bool,
     /// Also what only the tests need.
     pub tests: bool,
+    /// Also the tools that `bench` measures beside the agent.
+    pub peers: bool,
 }
 
 /// How a package is recognised: by what it is needed for, so that a hand-made install counts as well.
@@ -106,6 +109,27 @@ const CLIPPY: [(&str, &str, Present); 1] = [(
     "rust-web-clippy",
     "the lints of the eBPF crate, with that compiler",
     Present::File(DEBIAN_CLIPPY),
+)];
+
+/// Tools that watch the same functions, from this machine's root in the guest.
+const PEERS: [(&str, &str, Present); 2] = [
+    (
+        "bpftrace",
+        "the bench: the floor of any observer, and what a script of one line costs",
+        Present::Program("bpftrace"),
+    ),
+    (
+        "linux-perf",
+        "the bench: what perf's own counting of kprobe events costs",
+        Present::Program("perf"),
+    ),
+];
+
+/// Not in every suite; without it the bench says so in its cells.
+const FUNCLATENCY: [(&str, &str, Present); 1] = [(
+    "libbpf-tools",
+    "the bench: what funclatency costs",
+    Present::Program("funclatency"),
 )];
 
 pub const BPF_LINKER: &str = "0.13.0";
@@ -207,6 +231,12 @@ fn missing(wanted: &Install) -> Result<Vec<Missing>> {
         }
     }
     missing.extend(missing_linker(compiler)?);
+    if wanted.peers {
+        missing.extend(absent(&PEERS));
+        if install::packaged(FUNCLATENCY[0].0) {
+            missing.extend(absent(&FUNCLATENCY));
+        }
+    }
     if wanted.tests && promtool()?.is_none() {
         let why = "Prometheus' own check of our metrics, from Debian's package prometheus";
         missing.push(Missing::new("promtool", why, How::Promtool));

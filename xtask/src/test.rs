@@ -15,7 +15,7 @@ use crate::kernels::{self, Kernel};
 use crate::setup::{self, Install};
 use crate::verdict::{self, Check, Outcome};
 use crate::vm::Nvdimms;
-use crate::{docs, proof, target_dir};
+use crate::{bench, docs, proof, target_dir};
 
 /// Formatting, lints, unit tests, documents, then the proof on real kernels in guests
 #[derive(clap::Args)]
@@ -51,16 +51,19 @@ enum Step {
     Unit,
     /// The generated documents are up to date
     Docs,
+    /// What the agent adds to calls, in instructions, judged by docs/cost.json
+    Cost,
     /// The figures on every kernel, and promtool on a scrape from each
     Guests,
 }
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step::Fmt,
     Step::Clippy,
     Step::Unit,
     Step::Docs,
     Step::Guests,
+    Step::Cost,
 ];
 
 const GUESTS_AT_ONCE: usize = 2;
@@ -86,6 +89,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
     setup::ensure(&Install {
         allowed: !args.no_install,
         tests: true,
+        peers: false,
     })?;
     let guests = steps.contains(&Step::Guests);
     let (mut reports, kernels) = thread::scope(|scope| {
@@ -99,6 +103,9 @@ pub fn main(args: &Args) -> Result<ExitCode> {
     });
     if guests {
         reports.extend(guest_steps(kernels, args)?);
+    }
+    if steps.contains(&Step::Cost) {
+        cost_steps(&matrix, &mut reports)?;
     }
     print_table(&reports);
     let all: Vec<Check> = reports
@@ -152,7 +159,9 @@ fn host_steps(steps: &[Step]) -> Report {
             }
             Step::Unit => step("unit", &|| run(cargo().args(["test", "--quiet"]))),
             Step::Docs => step("docs", &|| docs::main(&docs::Args { check: true })),
-            Step::Guests => step("build", &build_agent),
+            // Once for both.
+            Step::Cost if steps.contains(&Step::Guests) => {}
+            Step::Guests | Step::Cost => step("build", &build_agent),
         }
     }
     Report {
@@ -239,6 +248,57 @@ fn guest_steps(kernels: Vec<(String, Result<Kernel>)>, args: &Args) -> Result<Ve
         }
     });
     Ok(reports.into_inner().expect("all threads have ended"))
+}
+
+/// Each kernel of the matrix whose figures are committed, in a guest of one CPU: it leaves the other to a second guest.
+fn cost_steps(matrix: &[String], reports: &mut Vec<Report>) -> Result<()> {
+    let committed = bench::committed()?;
+    let wanted = bench::KERNELS.map(str::to_owned);
+    let queue: VecDeque<String> = wanted
+        .into_iter()
+        .filter(|suite| matrix.contains(suite))
+        .collect();
+    println!(
+        "cost: {} guests, {GUESTS_AT_ONCE} side by side",
+        queue.len()
+    );
+    let queue = Mutex::new(queue);
+    let judged = Mutex::new(Vec::new());
+    let next = || {
+        queue
+            .lock()
+            .expect("no thread panics with the queue")
+            .pop_front()
+    };
+    thread::scope(|scope| {
+        for _ in 0..GUESTS_AT_ONCE {
+            scope.spawn(|| {
+                while let Some(suite) = next() {
+                    let checks = match kernels::get(&suite) {
+                        Ok(kernel) => bench::short(&kernel, committed.as_ref()),
+                        Err(error) => vec![Check::new(
+                            "cost",
+                            "run",
+                            Outcome::Fail,
+                            format!("{error:#}"),
+                        )],
+                    };
+                    judged
+                        .lock()
+                        .expect("no thread panics with the checks")
+                        .push((suite, checks));
+                }
+            });
+        }
+    });
+    for (place, checks) in judged.into_inner().expect("all threads have ended") {
+        // In the line of the kernel's other proofs, if there is one.
+        match reports.iter_mut().find(|report| report.place == place) {
+            Some(report) => report.checks.extend(checks),
+            None => reports.push(Report { place, checks }),
+        }
+    }
+    Ok(())
 }
 
 pub fn print_check(place: &str, check: &Check) {
