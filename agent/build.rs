@@ -4,6 +4,9 @@
 //! nightly or from a distribution (`/usr/bin/rustc`), with bpf-linker. With neither, a debug build goes on without an
 //! object and says so when asked to probe, and a release build fails.
 
+#[path = "build/strip.rs"]
+mod strip;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -21,8 +24,7 @@ fn main() {
     println!("cargo::rustc-env=DAXSCOPE_REVISION={}", revision());
     if let Some(given) = env::var_os("DAXSCOPE_EBPF_OBJECT") {
         println!("cargo::rerun-if-changed={}", given.display());
-        fs::copy(&given, &object)
-            .unwrap_or_else(|e| panic!("DAXSCOPE_EBPF_OBJECT={}: {e}", given.display()));
+        embed(Path::new(&given), &object);
         return;
     }
     for source in ["../ebpf", "../common", "../Cargo.lock"] {
@@ -30,15 +32,19 @@ fn main() {
     }
     println!("cargo::rerun-if-env-changed=PATH");
     match Toolchain::find() {
-        Ok(toolchain) => {
-            fs::copy(toolchain.build(&out), &object).expect("cannot copy the eBPF object");
-        }
+        Ok(toolchain) => embed(&toolchain.build(&out), &object),
         Err(missing) => {
             assert!(variable("PROFILE") != "release", "{missing}\n{REMEDY}");
             println!("cargo::warning=built without the eBPF object: {missing}");
             fs::write(&object, []).expect("cannot write an empty eBPF object");
         }
     }
+}
+
+/// Copies the object without what the agent does not need of it.
+fn embed(built: &Path, object: &Path) {
+    let elf = fs::read(built).unwrap_or_else(|e| panic!("cannot read {}: {e}", built.display()));
+    fs::write(object, strip::strip(&elf).unwrap_or(elf)).expect("cannot write the eBPF object");
 }
 
 struct Toolchain {
