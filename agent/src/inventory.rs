@@ -10,7 +10,7 @@ mod fallback;
 mod frames;
 mod memmap;
 pub mod names;
-mod pagemaps;
+pub(crate) mod pagemaps;
 mod pins;
 mod print;
 mod reader;

@@ -3,6 +3,7 @@
 
 mod attach;
 mod failure;
+mod lean;
 mod mechanism;
 mod missed;
 mod symbol;
@@ -14,10 +15,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, include_bytes_aligned};
 use daxscope_common::{layout::Layout, tables::Paging};
 
-pub(crate) use self::failure::Failure;
 pub use self::mechanism::{Choice, Mechanism};
 pub use self::missed::Runs;
 use self::{
@@ -25,6 +25,7 @@ use self::{
     mechanism::Order,
     symbol::{choose, parameters, required},
 };
+pub(crate) use self::{failure::Failure, lean::loader};
 use crate::{
     inventory::{Survey, Tables},
     kernel::{Kernel, facts::Facts, privileges::Privileges},
@@ -109,9 +110,12 @@ pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes> {
             facts.layout.args[point.number as usize] = u32::try_from(parameters.len())?;
         }
     }
-    let btf = aya::Btf::from_sys_fs().ok();
+    let chosen = choices
+        .iter()
+        .filter_map(|(.., choice)| choice.as_ref().ok());
+    let btf = lean::functions(kernel, chosen.copied());
     facts.layout.track_holders = u32::from(options.holders);
-    let mut object = object(&facts.layout, btf.as_ref(), options)?;
+    let mut object = object(&facts.layout, options)?;
     let mut verdicts: Vec<Verdict> = vec![];
     let mut kprobes = vec![];
     for (family, point, choice) in choices {
@@ -271,21 +275,20 @@ impl Probes {
     }
 }
 
-fn object(layout: &Layout, btf: Option<&aya::Btf>, options: &Options) -> Result<Ebpf> {
+fn object(layout: &Layout, options: &Options) -> Result<Ebpf> {
     // Levels of aya-log are those of `log::Level`; 0 lets the verifier remove every log statement.
     let level = if options.log {
         log::Level::Warn as u8
     } else {
         0
     };
-    let mut loader = EbpfLoader::new();
+    let mut loader = loader();
     if !options.holders {
         for map in probes::holders::MAPS {
             loader.map_max_entries(map, 1);
         }
     }
     loader
-        .btf(btf)
         .override_global("LAYOUT", layout, true)
         .override_global("PAGING", &options.paging, true)
         .override_global("AYA_LOG_LEVEL", &level, false)

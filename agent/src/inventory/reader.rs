@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf,
     maps::{Map, MapData},
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
@@ -23,7 +23,7 @@ use aya_obj::{
 use crate::kernel::memory::{Memory, Page, Unreadable};
 use crate::{
     kernel::privileges::Privileges,
-    load::{Failure, OBJECT},
+    load::{Failure, OBJECT, loader},
 };
 
 const PROGRAM: &str = "reader";
@@ -49,9 +49,7 @@ impl Reader {
             anyhow::bail!("{missing}");
         }
         let others = Object::parse(OBJECT).context("cannot parse the eBPF object")?;
-        let mut loader = EbpfLoader::new();
-        // It needs no types of the kernel, which take tens of MB to read.
-        loader.btf(None);
+        let mut loader = loader();
         for (name, map) in &others.maps {
             if name != MAP && !name.starts_with('.') && SHRINKABLE.contains(&map.map_type()) {
                 loader.map_max_entries(name, 1);

@@ -21,12 +21,12 @@ use super::{
     fallback,
     memmap::MemoryMap,
     names::{Names, SYSFS},
-    pagemaps::{self, Walker},
+    pagemaps::Walker,
     pins::Counts,
     reader::Reader,
 };
 use crate::kernel::{
-    Kernel, addresses::Addresses, btf::Btf, facts::Facts, memory::Memory, nodes::Nodes, paging,
+    Kernel, addresses::Addresses, btf::Btf, facts::Facts, memory::Memory, nodes::Nodes,
     paging::PageTables,
 };
 
@@ -119,14 +119,14 @@ impl Survey {
 
 impl List {
     fn open(kernel: &Kernel, facts: &Facts) -> Result<Self> {
-        let variables = [&[pagemaps::VARIABLE], paging::VARIABLES].concat();
-        let addresses = Addresses::read(&variables)?;
+        let addresses = kernel.symbols.addresses.as_ref();
+        let addresses = addresses.map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let btf = kernel.btf.as_ref();
         let btf = btf.map_err(|error| anyhow::anyhow!("{error:#}"))?;
-        let walker = Walker::of(btf, facts, &addresses)?;
+        let walker = Walker::of(btf, facts, addresses)?;
         let mut reader = Reader::load()?;
         Ok(Self {
-            looks: Looks::of(btf, facts, &addresses, &mut reader),
+            looks: Looks::of(btf, facts, addresses, &mut reader),
             reader,
             walker,
         })

@@ -1,12 +1,12 @@
 //! Where the kernel keeps a few of its variables. They stay in this process: nothing prints them.
 
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::{BufRead, BufReader},
-};
+use std::collections::HashMap;
 
 use anyhow::{Context as _, Result, bail};
+
+#[cfg(test)]
+use super::symbols;
+use super::symbols::Line;
 
 pub(super) const SYMBOLS: &str = "/proc/kallsyms";
 /// Why they are all zero, and the remedy.
@@ -14,47 +14,51 @@ pub(super) const HIDDEN: &str = "/proc/kallsyms hides the kernel's addresses: it
                                  kernel.kptr_restrict at most 1";
 
 /// Addresses by name.
-pub struct Addresses(HashMap<&'static str, u64>);
+#[derive(Debug, Default)]
+pub struct Addresses {
+    found: HashMap<&'static str, u64>,
+    shown: bool,
+}
 
 impl Addresses {
-    /// Looks for variables in `/proc/kallsyms`, which has them with `CONFIG_KALLSYMS_ALL`.
+    /// From a list in the form of `/proc/kallsyms`.
+    ///
+    /// # Errors
+    /// As [`Self::shown`].
+    #[cfg(test)]
+    pub(crate) fn from(list: impl std::io::BufRead, wanted: &[&'static str]) -> Result<Self> {
+        let mut found = Self::default();
+        symbols::each(list, |line| {
+            found.note(line, wanted);
+            true
+        });
+        found.shown()
+    }
+
+    /// Notes the variable of a line of `/proc/kallsyms`, which has them with `CONFIG_KALLSYMS_ALL`.
+    pub(super) fn note(&mut self, line: &Line, wanted: &[&'static str]) {
+        if !line.module
+            && let Some(name) = wanted.iter().find(|name| name.as_bytes() == line.name)
+            && let Some(address) = line.address()
+        {
+            self.shown |= address != 0;
+            // A name that is there twice says nothing.
+            if self.found.insert(name, address).is_some() {
+                self.found.insert(name, 0);
+            }
+        }
+    }
+
+    /// What was noted.
     ///
     /// # Errors
     /// When the kernel hides its addresses, with the remedy.
-    pub fn read(wanted: &[&'static str]) -> Result<Self> {
-        let list = File::open(SYMBOLS).with_context(|| format!("cannot read {SYMBOLS}"))?;
-        Self::from(BufReader::with_capacity(1 << 16, list), wanted)
-    }
-
-    /// From a list in the form of `/proc/kallsyms`.
-    pub(crate) fn from(mut list: impl BufRead, wanted: &[&'static str]) -> Result<Self> {
-        let mut found = HashMap::new();
-        let mut line = String::new();
-        let mut shown = false;
-        while matches!(list.read_line(&mut line), Ok(n) if n > 0) {
-            let mut columns = line.split_ascii_whitespace();
-            if let (Some(address), Some(_), Some(name), None) = (
-                columns.next(),
-                columns.next(),
-                columns.next(),
-                columns.next(),
-            ) && let Some(name) = wanted.iter().find(|wanted| **wanted == name)
-                && let Ok(address) = u64::from_str_radix(address, 16)
-            {
-                shown |= address != 0;
-                // A name that is there twice says nothing.
-                let unclear = found.insert(*name, address).is_some();
-                if unclear {
-                    found.insert(*name, 0);
-                }
-            }
-            line.clear();
-        }
-        if !found.is_empty() && !shown {
+    pub(super) fn shown(mut self) -> Result<Self> {
+        if !self.found.is_empty() && !self.shown {
             bail!(HIDDEN);
         }
-        found.retain(|_, address| *address != 0);
-        Ok(Self(found))
+        self.found.retain(|_, address| *address != 0);
+        Ok(self)
     }
 
     /// The address of a variable.
@@ -62,7 +66,7 @@ impl Addresses {
     /// # Errors
     /// When the kernel has none of that name, or does not list it.
     pub fn of(&self, name: &str) -> Result<u64> {
-        self.0.get(name).copied().with_context(|| {
+        self.found.get(name).copied().with_context(|| {
             format!("{SYMBOLS} does not list `{name}` (a kernel without it, or without CONFIG_KALLSYMS_ALL)")
         })
     }

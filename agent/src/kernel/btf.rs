@@ -1,14 +1,18 @@
-//! The kernel's own description of its types and functions (BTF).
+//! The kernel's own description of its types and functions (BTF; Documentation/bpf/btf.rst, include/uapi/linux/btf.h).
+//!
+//! It has some hundred thousand types, of which we ask for fifty. So it is read once into an index of names and left as it
+//! is: 8 bytes of index for each type, and all of it goes with the file's bytes when the agent begins to serve.
+
+mod types;
 
 use std::{
     fs,
-    io::Write as _,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, ensure};
-use btf_rs::{Backend, BtfType, Struct, Type};
+use anyhow::{Context as _, Result};
+
+use self::types::{Kind, Type, Types};
 
 /// Where the running kernel describes itself (`CONFIG_DEBUG_INFO_BTF`).
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -16,7 +20,7 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// BTF of one kernel.
 pub struct Btf {
     pub path: PathBuf,
-    types: btf_rs::Btf,
+    types: Types,
 }
 
 /// The signature of a function.
@@ -27,8 +31,7 @@ pub struct Signature {
 }
 
 impl Btf {
-    /// Reads a BTF file. It is copied into memory that can be mapped, which sysfs cannot be before 6.16, since the
-    /// mapped reader is a hundred times faster and ten times smaller than the one that parses it all.
+    /// Reads a BTF file.
     ///
     /// # Errors
     /// When the file cannot be read or is not BTF.
@@ -40,10 +43,7 @@ impl Btf {
                 path.display()
             )
         })?;
-        let copy = memory_file(&bytes).context("cannot copy the BTF into memory")?;
-        let mapped = format!("/proc/self/fd/{}", copy.as_raw_fd());
-        let types = btf_rs::Btf::from_file_with_backend(mapped, Backend::Mmap)
-            .with_context(|| format!("{} is not BTF", path.display()))?;
+        let types = Types::of(bytes).with_context(|| format!("{} is not BTF", path.display()))?;
         Ok(Self {
             path: path.into(),
             types,
@@ -53,8 +53,8 @@ impl Btf {
     /// Offset in bytes of a member of a struct, found through anonymous structs and unions too.
     #[must_use]
     pub fn offset(&self, of: &str, member: &str) -> Option<u32> {
-        self.member(&self.structure(of)?, member)
-            .map(|(bits, _)| bits / 8)
+        let found = self.member(self.structure(of)?, member);
+        found.map(|(bits, _)| bits / 8)
     }
 
     /// Whether a struct has a member of a member.
@@ -62,11 +62,8 @@ impl Btf {
     pub fn has(&self, of: &str, path: &[&str]) -> bool {
         let mut inside = self.structure(of);
         path.iter().all(|name| {
-            let found = inside.as_ref().and_then(|of| self.member(of, name));
-            inside = found.and_then(|(_, id)| match self.types.resolve_type_by_id(id).ok()? {
-                Type::Struct(of) | Type::Union(of) => Some(of),
-                _ => None,
-            });
+            let found = inside.and_then(|of| self.member(of, name));
+            inside = found.and_then(|(_, id)| self.types.get(id).filter(Type::has_members));
             found.is_some()
         })
     }
@@ -74,103 +71,86 @@ impl Btf {
     /// `sizeof` of a struct, in bytes.
     #[must_use]
     pub fn size(&self, of: &str) -> Option<u32> {
-        self.structure(of)
-            .and_then(|found| found.size().try_into().ok())
+        Some(self.structure(of)?.size_or_id)
     }
 
     /// Number of elements of an array that is a member of a struct.
     #[must_use]
     pub fn array_len(&self, of: &str, member: &str) -> Option<u32> {
-        let (_, id) = self.member(&self.structure(of)?, member)?;
-        match self.types.resolve_type_by_id(id).ok()? {
-            Type::Array(array) => array.len().try_into().ok(),
-            _ => None,
-        }
+        let (_, id) = self.member(self.structure(of)?, member)?;
+        let array = self.types.get(id).filter(|of| of.kind == Kind::ARRAY)?;
+        // struct btf_array: the element's type, the index's type, the number of elements.
+        array.words::<3>().next().map(|[_, _, len]| len)
     }
 
     /// Names and values of a named enum, in the order of the source.
     #[must_use]
     pub fn enumerators(&self, of: &str) -> Vec<(String, u32)> {
-        let found = self.types.resolve_types_by_name(of).unwrap_or_default();
-        found
-            .into_iter()
-            .find_map(|found| self.values(&found))
-            .unwrap_or_default()
+        let found = self.types.named(of).find(|of| of.kind == Kind::ENUM);
+        let values = found.into_iter().flat_map(|of| self.values(of));
+        values
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     /// Value of an enumerator of an enum without a name.
     #[must_use]
     pub fn anonymous_enumerator(&self, name: &str) -> Option<u32> {
-        let found = self.types.resolve_types_by_name("").ok()?;
-        found
-            .iter()
-            .filter_map(|found| self.values(found))
-            .flatten()
+        let all = self.types.all();
+        let anonymous = all.filter(|of| of.kind == Kind::ENUM && of.name == 0);
+        anonymous
+            .flat_map(|of| self.values(of))
             .find_map(|(found, value)| (found == name).then_some(value))
     }
 
     /// The signature of a function; `None` if the BTF does not describe it.
     #[must_use]
     pub fn function(&self, name: &str) -> Option<Signature> {
-        let found = self.types.resolve_types_by_name(name).ok()?;
-        let prototype = found.iter().find_map(|found| match found {
-            Type::Func(function) => self.types.resolve_chained_type(function).ok(),
-            _ => None,
-        })?;
-        let Type::FuncProto(prototype) = prototype else {
+        let function = self.types.named(name).find(|of| of.kind == Kind::FUNC)?;
+        let prototype = self.types.get(function.size_or_id)?;
+        if prototype.kind != Kind::FUNC_PROTO {
             return None;
-        };
-        let parameters = prototype
-            .parameters
-            .iter()
-            .map(|parameter| self.types.resolve_name(parameter).unwrap_or_default())
-            .collect();
-        Some(Signature { parameters })
-    }
-
-    fn structure(&self, name: &str) -> Option<Struct> {
-        let found = self.types.resolve_types_by_name(name).ok()?;
-        found.into_iter().find_map(|found| match found {
-            Type::Struct(found) | Type::Union(found) => Some(found),
-            _ => None,
+        }
+        // struct btf_param: name, type.
+        let parameters = prototype.words::<2>();
+        let parameters = parameters.map(|[name, _]| self.types.name(name).to_owned());
+        Some(Signature {
+            parameters: parameters.collect(),
         })
     }
 
+    /// The number of a function, by which fentry programs are attached to it.
+    #[must_use]
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        let found = self.types.named(name).find(|of| of.kind == Kind::FUNC);
+        found.map(|of| of.id)
+    }
+
+    fn structure(&self, name: &str) -> Option<Type<'_>> {
+        self.types.named(name).find(Type::has_members)
+    }
+
     /// Offset in bits and type of a member.
-    fn member(&self, of: &Struct, name: &str) -> Option<(u32, u32)> {
-        of.members.iter().find_map(|member| {
-            let found = self.types.resolve_name(member).unwrap_or_default();
-            if found == name {
-                return Some((member.bit_offset(), member.get_type_id()?));
-            }
-            if !found.is_empty() {
-                return None;
-            }
-            match self.types.resolve_chained_type(member).ok()? {
-                Type::Struct(inner) | Type::Union(inner) => self
-                    .member(&inner, name)
-                    .map(|(bits, id)| (bits + member.bit_offset(), id)),
+    fn member(&self, of: Type, name: &str) -> Option<(u32, u32)> {
+        // struct btf_member: name, type, offset.
+        of.words::<3>().find_map(|[called, id, offset]| {
+            // With kind_flag the upper byte is the width of a bit field.
+            let bits = if of.flag { offset & 0xff_ffff } else { offset };
+            match self.types.name(called) {
+                found if found == name => Some((bits, id)),
+                "" => {
+                    let inner = self.types.get(id).filter(Type::has_members)?;
+                    let (inside, id) = self.member(inner, name)?;
+                    Some((bits + inside, id))
+                }
                 _ => None,
             }
         })
     }
 
-    fn values(&self, of: &Type) -> Option<Vec<(String, u32)>> {
-        let Type::Enum(of) = of else {
-            return None;
-        };
-        let name = |member| self.types.resolve_name(member).unwrap_or_default();
-        Some(of.members.iter().map(|m| (name(m), m.val())).collect())
+    fn values<'a>(&'a self, of: Type<'a>) -> impl Iterator<Item = (&'a str, u32)> {
+        // struct btf_enum: name, value.
+        of.words::<2>()
+            .map(|[name, value]| (self.types.name(name), value))
     }
-}
-
-/// A file that exists only in memory.
-fn memory_file(bytes: &[u8]) -> Result<OwnedFd> {
-    // SAFETY: the name is a C string; no other argument is a pointer.
-    let fd = unsafe { libc::memfd_create(c"btf".as_ptr(), libc::MFD_CLOEXEC) };
-    ensure!(fd >= 0, std::io::Error::last_os_error());
-    // SAFETY: just opened, and nobody else's.
-    let mut file = fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
-    file.write_all(bytes)?;
-    Ok(file.into())
 }

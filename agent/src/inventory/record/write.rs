@@ -16,7 +16,6 @@ use super::{
 };
 use crate::kernel::{
     Kernel,
-    addresses::Addresses,
     facts::Facts,
     memory::{Memory, Page, Unreadable},
     nodes::Nodes,
@@ -59,15 +58,16 @@ pub fn record(kernel: &Kernel) -> Result<String> {
     let btf = kernel.btf.as_ref();
     let btf = btf.map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let variables = [&[VARIABLE], paging::VARIABLES].concat();
-    let addresses = Addresses::read(&variables)?;
+    let addresses = kernel.symbols.addresses.as_ref();
+    let addresses = addresses.map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let facts = Facts::read(Ok(btf));
     let mut memory = Recorder {
         reader: Reader::load()?,
         recorded: Recorded::default(),
     };
-    let walker = Walker::of(btf, &facts, &addresses)?;
+    let walker = Walker::of(btf, &facts, addresses)?;
     let found = walker.pagemaps(&mut memory)?;
-    let tables = PageTables::of(&addresses, &mut memory)?;
+    let tables = PageTables::of(addresses, &mut memory)?;
     let map = MemoryMap::of(&facts, &tables)?;
     let surveyor = Surveyor::of(&facts, map, tables, Nodes::read(map.page_shift)?);
     let counts = Counts::of(btf, &facts, map)?;
