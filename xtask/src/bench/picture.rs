@@ -8,7 +8,9 @@ use super::rows::number;
 use crate::command::workspace;
 
 const FILE: &str = "docs/cost.svg";
-const SIZE: (u32, u32) = (900, 460);
+const SIZE: (u32, u32) = (1200, 420);
+/// Of the width that bars take: room beside them for what they are.
+const ROOM: f64 = 0.27;
 
 /// Bars of a kernel: who, its words, its colour.
 const BARS: [(&str, &str, RGBColor); 8] = [
@@ -73,7 +75,10 @@ fn draw(record: &Record) -> Result<String, Box<dyn std::error::Error>> {
             )
             .x_label_area_size(30)
             .y_label_area_size(55)
-            .build_cartesian_2d(0.0..f64::from(count * step), 0.0..highest * 1.25)?;
+            .build_cartesian_2d(
+                0.0..f64::from(count * step) * (1.0 + ROOM),
+                0.0..highest * 1.1,
+            )?;
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -123,7 +128,7 @@ fn draw(record: &Record) -> Result<String, Box<dyn std::error::Error>> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperMiddle)
+            .position(SeriesLabelPosition::UpperRight)
             .background_style(WHITE.mix(0.85))
             .border_style(RGBColor(200, 200, 200))
             .label_font(("sans-serif", 11))

@@ -123,7 +123,7 @@ pub fn of(figures: &Figures) -> Vec<Line> {
         let words = format!("get, {cpus} CPUs at once, against one CPU");
         lines.push(simple(
             &words,
-            ratio(all, at("get", FENTRY)),
+            ratio(all, at("cpus-1", FENTRY)),
             1.1,
             Unit::Times,
         ));
@@ -277,6 +277,7 @@ impl Unit {
     pub fn show(self, value: f64) -> String {
         match self {
             Unit::Instructions | Unit::Count => number(value),
+            Unit::Millions if value >= 1e8 => format!("{} M", number(value / 1e6)),
             Unit::Millions => format!("{:.2} M", value / 1e6),
             Unit::Bytes if value >= 1e6 => format!("{:.1} MB", value / 1e6),
             Unit::Bytes => format!("{:.1} KB", value / 1e3),

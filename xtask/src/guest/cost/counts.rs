@@ -72,7 +72,7 @@ pub fn all_cpus(tell: &mut dyn FnMut(Reading)) -> Result<()> {
     added::settle(|| Ok(Box::new(watch::agent(&[])?)))?;
     let threads = std::thread::available_parallelism()?.get() as u64;
     let mut work = Work::of(Call::Vmsplice, "anon", 1);
-    work.threads = threads;
+    work.threads = Some(threads);
     let row = format!("cpus-{threads}");
     for (who, options) in &WAYS[..2] {
         let start = || -> Result<Box<dyn Watch>> { Ok(Box::new(watch::agent(options)?)) };

@@ -92,10 +92,10 @@ pub struct Work {
     /// Batches
     #[arg(long, default_value_t = BATCHES)]
     pub batches: u64,
-    /// Threads that call at the same time, each on a CPU of its own. With more than one, batches are of 100 times as many
-    /// calls and five times fewer, and a figure is of all threads together: ticks and idle CPUs are in it
-    #[arg(long, default_value_t = 1)]
-    pub threads: u64,
+    /// Threads that call at the same time, each on a CPU of its own. Then batches are of 100 times as many calls and five
+    /// times fewer, and a figure is of all threads together: ticks are in it
+    #[arg(long)]
+    pub threads: Option<u64>,
 }
 
 impl Work {
@@ -107,15 +107,15 @@ impl Work {
             pages,
             calls: 100,
             batches: BATCHES,
-            threads: 1,
+            threads: None,
         }
     }
 
     /// Instructions per call.
     pub fn measure(&self) -> Result<Figure> {
         self.call.check(self.pages)?;
-        if self.threads > 1 {
-            return self.side_by_side();
+        if let Some(threads) = self.threads {
+            return self.side_by_side(threads);
         }
         clock::stay_on(0)?;
         let (hand, memory) = (Hand::ready(self.call.by())?, self.memory()?);
@@ -152,19 +152,19 @@ impl Work {
         Ok(clock::now() - begun)
     }
 
-    fn side_by_side(&self) -> Result<Figure> {
+    fn side_by_side(&self, threads: u64) -> Result<Figure> {
         ensure!(
-            std::thread::available_parallelism()?.get() as u64 >= self.threads,
+            std::thread::available_parallelism()?.get() as u64 >= threads,
             "{} threads on {} CPUs: give the guest more (`cargo xtask vm --icount --smp {}`)",
-            self.threads,
+            threads,
             std::thread::available_parallelism()?,
-            self.threads
+            threads
         );
         let (calls, batches) = (self.calls * 100, self.batches.div_ceil(5));
-        let gate = Barrier::new(usize::try_from(self.threads)?);
+        let gate = Barrier::new(usize::try_from(threads)?);
         let begun = AtomicU64::new(0);
         let one = |thread: u64| -> Result<Vec<u64>> {
-            let ready = clock::stay_on(thread)
+            let mut ready = clock::stay_on(thread)
                 .and_then(|()| Ok((Hand::ready(self.call.by())?, self.memory()?)));
             let mut takes = Vec::new();
             for _ in 0..=batches {
@@ -173,9 +173,10 @@ impl Work {
                     begun.store(clock::now(), Ordering::SeqCst);
                 }
                 gate.wait();
-                if let Ok((hand, memory)) = &ready {
-                    self.batch(hand, memory, calls)?;
-                }
+                ready = ready.and_then(|(hand, memory)| {
+                    self.batch(&hand, &memory, calls)?;
+                    Ok((hand, memory))
+                });
                 gate.wait();
                 takes.push(clock::now() - begun.load(Ordering::SeqCst));
             }
@@ -184,7 +185,7 @@ impl Work {
         };
         let all = std::thread::scope(|scope| {
             let one = &one;
-            let workers: Vec<_> = (0..self.threads)
+            let workers: Vec<_> = (0..threads)
                 .map(|thread| scope.spawn(move || one(thread)))
                 .collect();
             let joined = workers.into_iter().map(|worker| {
@@ -198,7 +199,7 @@ impl Work {
         // first batch warms up.
         let takes = (1..=usize::try_from(batches)?)
             .map(|batch| all.iter().map(|takes| takes[batch]).min().unwrap_or(0));
-        Figure::of(takes.collect(), calls * self.threads)
+        Figure::of(takes.collect(), calls * threads)
     }
 
     fn memory(&self) -> Result<Memory> {
