@@ -121,7 +121,9 @@ fn write(mut now: Record, committed: Option<Record>) -> Result<()> {
 fn full(kernel: &Kernel, scrapes: u32) -> Result<Figures> {
     println!("{}: {}", kernel.name, kernel.release);
     let one = Ask {
-        parts: &["ours", "others", "cpus", "remap", "daemon", "bpftrace"],
+        parts: &[
+            "ours", "more", "others", "cpus", "remap", "daemon", "bpftrace",
+        ],
         scrapes,
         cpus: 1,
         devices: DEVICES,

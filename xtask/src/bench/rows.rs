@@ -83,106 +83,114 @@ const BPFTRACE: &str = "bpftrace";
 
 /// All rows of one kernel.
 pub fn of(figures: &Figures) -> Vec<Line> {
+    let parts = [added(figures), compared(figures), daemon(figures)];
+    parts.into_iter().flatten().collect()
+}
+
+/// What calls cost more than with nobody there.
+fn added(figures: &Figures) -> Vec<Line> {
+    let at = |row, who| figures.find(row, who).cloned();
     let mut lines = Vec::new();
     for mode in &MODES {
         for (row, words) in CALLS {
             lines.push(mode.line(figures, row, words));
         }
     }
-    let at = |row, who| figures.find(row, who).cloned();
+    let unpin = at("unpin", FENTRY);
     lines.push(Line {
         floor: at("unpin", "floor/fentry"),
         ..simple(
             "unpin, base page: everything on, fentry",
-            at("unpin", FENTRY),
+            unpin,
             250.0,
             Unit::Instructions,
         )
     });
-    for (many, one, words) in [
+    for option in ["track-holders", "self-cost"] {
+        for (row, words) in [CALLS[0], CALLS[3]] {
+            let who = format!("daxscope/{option}");
+            let ours = figures.find(row, &who).cloned();
+            lines.push(untold(&format!("{words}: fentry, `--{option}`"), ours));
+        }
+    }
+    lines
+}
+
+/// One figure of ours as so many times another.
+fn compared(figures: &Figures) -> Vec<Line> {
+    let rows = [
         (
             "pin-512",
             "pin-huge",
+            1.5,
             "pin 512 pages of a 2M folio, against one page",
         ),
         (
             "unpin-512",
             "unpin-huge",
+            1.5,
             "unpin 512 pages of a 2M folio, against one page",
         ),
-    ] {
-        lines.push(simple(
-            words,
-            ratio(at(many, FENTRY), at(one, FENTRY)),
-            1.5,
-            Unit::Times,
-        ));
-    }
-    for (cpus, row) in [(2, "cpus-2"), (4, "cpus-4")] {
-        let all = at(row, FENTRY);
-        let words = format!("get, {cpus} CPUs at once, against one CPU");
-        lines.push(simple(
-            &words,
-            ratio(all, at("cpus-1", FENTRY)),
+        (
+            "cpus-2",
+            "cpus-1",
             1.1,
-            Unit::Times,
-        ));
-    }
-    lines.push(simple(
-        "`memremap_pages` of 1 GiB, share of its own time",
-        at("memremap", OURS),
-        0.1,
-        Unit::Percent,
-    ));
-    lines.push(simple(
-        "scrape, 16 devices: CPU",
-        at("scrape", OURS),
-        5e6,
-        Unit::Millions,
-    ));
-    lines.push(simple(
-        "scrape, 16 devices: size",
-        at("scrape-bytes", OURS),
-        120e3,
-        Unit::Bytes,
-    ));
-    lines.push(untold(
-        "scrape, 16 devices: series",
-        at("scrape-series", OURS),
-    ));
-    let beside = |line: Line, row| Line {
-        peers: [at(row, BPFTRACE), None, None],
-        ..line
-    };
-    let resident = simple(
-        "resident memory, idle",
-        at("resident", OURS),
-        12e6,
-        Unit::Bytes,
-    );
-    lines.push(beside(resident, "resident"));
-    lines.push(simple(
-        "resident memory, after the scrapes",
-        at("resident-after", OURS),
-        12e6,
-        Unit::Bytes,
-    ));
+            "get, 2 CPUs at once, against one CPU",
+        ),
+        (
+            "cpus-4",
+            "cpus-1",
+            1.1,
+            "get, 4 CPUs at once, against one CPU",
+        ),
+    ];
+    let each = rows.into_iter().map(|(row, against, target, words)| {
+        let at = |row| figures.find(row, FENTRY).cloned();
+        simple(words, ratio(at(row), at(against)), target, Unit::Times)
+    });
+    each.collect()
+}
+
+/// What the agent takes itself.
+fn daemon(figures: &Figures) -> Vec<Line> {
+    let at = |row, who| figures.find(row, who).cloned();
+    let own = |row, target, unit, words| simple(words, at(row, OURS), target, unit);
     let growth = ratio(at("resident-after", OURS), at("resident", OURS));
-    lines.push(simple("the same, against idle", growth, 1.02, Unit::Times));
-    lines.push(start(at("start", OURS), at("start", BPFTRACE)));
-    lines.push(simple(
-        "binary, stripped",
-        at("binary", OURS),
-        8e6,
-        Unit::Bytes,
-    ));
-    lines.push(simple(
-        "wake-ups in 30 s with no scrape",
-        at("wakeups", OURS),
-        0.0,
-        Unit::Count,
-    ));
-    lines
+    vec![
+        own(
+            "memremap",
+            0.1,
+            Unit::Percent,
+            "`memremap_pages` of 1 GiB, share of its own time",
+        ),
+        own("scrape", 5e6, Unit::Millions, "scrape, 16 devices: CPU"),
+        own(
+            "scrape-bytes",
+            120e3,
+            Unit::Bytes,
+            "scrape, 16 devices: size",
+        ),
+        untold("scrape, 16 devices: series", at("scrape-series", OURS)),
+        Line {
+            peers: [at("resident", BPFTRACE), None, None],
+            ..own("resident", 12e6, Unit::Bytes, "resident memory, idle")
+        },
+        own(
+            "resident-after",
+            12e6,
+            Unit::Bytes,
+            "resident memory, after the scrapes",
+        ),
+        simple("the same, against idle", growth, 1.02, Unit::Times),
+        start(at("start", OURS), at("start", BPFTRACE)),
+        own("binary", 8e6, Unit::Bytes, "binary, stripped"),
+        own(
+            "wakeups",
+            0.0,
+            Unit::Count,
+            "wake-ups in 30 s with no scrape",
+        ),
+    ]
 }
 
 impl Mode {

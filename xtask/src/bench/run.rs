@@ -47,7 +47,7 @@ impl<'a> Ask<'a> {
 }
 
 /// A guest that is well needs a few minutes.
-const LIMIT: Duration = Duration::from_mins(25);
+const LIMIT: Duration = Duration::from_mins(40);
 const GIB: Size = Size { mebibytes: 1024 };
 const SMALL: Size = Size { mebibytes: 128 };
 

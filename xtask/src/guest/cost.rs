@@ -4,6 +4,7 @@ mod added;
 mod clock;
 mod counts;
 mod daemon;
+mod entered;
 mod events;
 mod figure;
 mod peers;
@@ -66,6 +67,8 @@ pub struct BenchArgs {
 enum Part {
     /// What the agent adds to calls
     Ours,
+    /// What it adds with more turned on than usual
+    More,
     /// What other tools add to them
     Others,
     /// What the agent adds to calls of all CPUs at once
@@ -91,6 +94,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     for part in &args.part {
         match part {
             Part::Ours => counts::ours(&works, &mut tell)?,
+            Part::More => counts::more(&works, &mut tell),
             Part::Others => counts::others(&works, &mut tell)?,
             Part::Cpus => counts::all_cpus(&mut tell)?,
             Part::Remap => tell(Reading::new("memremap", daemon::OURS, remap::share(first))),

@@ -1,14 +1,14 @@
 //! Instructions added to calls that pin: by us, by the least that anybody can do, and by other tools.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::added::{self, Added};
-use super::peers::{self, Peer};
+use super::entered;
+use super::peers;
 use super::script::{Does, How};
 use super::watch::{self, Watch};
 use super::work::{Call, Work};
 use crate::bench::reading::Reading;
-use crate::guest::oracle::{self, Hits};
 
 /// The works by the names of their rows.
 pub struct Works {
@@ -41,6 +41,11 @@ impl Works {
         }
     }
 
+    fn work(&self, name: &str) -> Result<&Work> {
+        let found = self.named.iter().find(|(known, _)| *known == name);
+        found.map(|(_, work)| work).context("no such work")
+    }
+
     fn of(&self, names: &[&str]) -> Vec<(&'static str, Work)> {
         let chosen = self.named.iter().filter(|(name, _)| names.contains(name));
         chosen.cloned().collect()
@@ -56,6 +61,31 @@ pub const WAYS: [(&str, &[&str]); 3] = [
         &["--mechanism", "fentry", "--no-latency"],
     ),
 ];
+
+/// What is off unless asked for, beside `daxscope/fentry`. No target: the figures are for who thinks of asking.
+const MORE: [(&str, &[&str]); 2] = [
+    (
+        "daxscope/track-holders",
+        &["--mechanism", "fentry", "--track-holders"],
+    ),
+    (
+        "daxscope/self-cost",
+        &["--mechanism", "fentry", "--self-cost"],
+    ),
+];
+
+/// What the agent adds with more turned on.
+pub fn more(works: &Works, tell: &mut dyn FnMut(Reading)) {
+    for (who, options) in MORE {
+        let start = || -> Result<Box<dyn Watch>> { Ok(Box::new(watch::agent(options)?)) };
+        each(
+            &works.of(&[GET, "get-device", PIN, "pin-device", UNPIN]),
+            who,
+            start,
+            tell,
+        );
+    }
+}
 
 /// What the agent adds.
 pub fn ours(works: &Works, tell: &mut dyn FnMut(Reading)) -> Result<()> {
@@ -85,10 +115,9 @@ pub fn all_cpus(tell: &mut dyn FnMut(Reading)) -> Result<()> {
 
 /// What others add, each on the functions that our calls enter.
 pub fn others(works: &Works, tell: &mut dyn FnMut(Reading)) -> Result<()> {
-    let get = entered(works, GET)?;
-    let pin = entered(works, PIN)?;
-    let (get, pin) = (get.as_str(), pin.as_str());
-    let put = oracle::traceable()?.contains("gup_put_folio");
+    let get = entered::by(works.work(GET)?, &entered::GUP)?;
+    let pin = entered::by(works.work(PIN)?, &entered::GUP)?;
+    let put = entered::by(works.work(UNPIN)?, &entered::UNPIN);
     let both = works.of(&[GET, PIN]);
     let bpftrace = |how, does| {
         move || -> Result<Box<dyn Watch>> {
@@ -105,16 +134,14 @@ pub fn others(works: &Works, tell: &mut dyn FnMut(Reading)) -> Result<()> {
     for (who, how, does) in pairs {
         each(&both, who, bpftrace(how, does), tell);
     }
-    let unpin = || -> Result<Peer> {
-        anyhow::ensure!(put, "gup_put_folio cannot be traced on this kernel");
-        peers::bpftrace(&[("gup_put_folio", How::Fentry)], Does::NothingAtCalls)
+    let unpin = || -> Result<Box<dyn Watch>> {
+        let put = put.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+        Ok(Box::new(peers::bpftrace(
+            &[(put, How::Fentry)],
+            Does::NothingAtCalls,
+        )?))
     };
-    each(
-        &works.of(&[UNPIN]),
-        "floor/fentry",
-        || Ok(Box::new(unpin()?)),
-        tell,
-    );
+    each(&works.of(&[UNPIN]), "floor/fentry", unpin, tell);
     each(
         &both,
         "perf/kprobe",
@@ -156,27 +183,8 @@ fn each(
         }
         Err(error) => {
             for (row, _) in works {
-                tell(Reading::new(*row, who, Err(anyhow::anyhow!("{error:#}"))));
+                tell(Reading::new(*row, who, Err(anyhow!("{error:#}"))));
             }
         }
     }
-}
-
-/// The way into GUP that this kernel takes for such a call: asked of its own counters.
-fn entered(works: &Works, name: &str) -> Result<String> {
-    let works = works.of(&[name]);
-    let (_, work) = works.first().context("no such work")?;
-    let hits = Hits::watch(oracle::GUP.iter().map(|(symbol, ..)| *symbol))?;
-    let before = hits.read()?;
-    let made = work.measure()?.calls;
-    let called = oracle::since(&hits.read()?, &before);
-    drop(hits);
-    added::rest();
-    let most = called.into_iter().max_by_key(|(_, calls)| *calls);
-    let (symbol, calls) = most.context("no function was watched")?;
-    anyhow::ensure!(
-        calls >= made,
-        "{name} enters no known function: at most {symbol}, {calls} times"
-    );
-    Ok(symbol)
 }
