@@ -18,7 +18,7 @@ use crate::test::{build_agent, print_check};
 use crate::verdict::{self, Check};
 use reading::Reading;
 use record::{Figures, Record};
-use run::Ask;
+use run::{Ask, DEVICES};
 
 /// What watching costs, counted in instructions: ours, the least possible, and other tools'
 #[derive(clap::Args)]
@@ -49,9 +49,6 @@ pub struct Args {
 
 /// Whose figures are committed: 5.10's are not, since its deduplication and so its geometries are not there yet.
 pub const KERNELS: [&str; 3] = ["bookworm", "trixie", "trixie-backports"];
-
-/// As the target says.
-const DEVICES: usize = 16;
 
 pub fn main(args: &Args) -> Result<ExitCode> {
     setup::ensure(&Install {
