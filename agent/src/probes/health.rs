@@ -7,14 +7,14 @@ use std::{
 
 use anyhow::Result;
 use daxscope_common::{
-    gup::PINNED_PAGEMAPS,
+    gup::{PINNED_PAGEMAPS, Pinned},
     holders,
     lost::{self, MapErrors},
-    memremap::PAGEMAPS,
+    memremap::{PAGEMAPS, Pagemap},
     span::{REGION_IN_FLIGHT, Span},
 };
 
-use super::{Family, gup, live, maps};
+use super::{Family, maps};
 use crate::{
     errno,
     load::Probes,
@@ -185,14 +185,17 @@ fn table(probes: &Probes, index: u32, name: &str) -> Result<Vec<Sample>> {
     let fill = match index {
         lost::GUP_SPANS => Some(probes.in_flight.fill()),
         lost::GUP_PAGEMAPS => Some((
-            gup::pinned(probes)?.len() as u64,
+            maps::entries::<u64, Pinned>(object, name, PINNED_PAGEMAPS)?,
             u64::from(PINNED_PAGEMAPS),
         )),
         lost::REGION_SPANS => Some((
             maps::entries::<u64, Span>(object, name, REGION_IN_FLIGHT)?,
             u64::from(REGION_IN_FLIGHT),
         )),
-        lost::MEMREMAP_PAGEMAPS => Some((live::read(object)?.len() as u64, u64::from(PAGEMAPS))),
+        lost::MEMREMAP_PAGEMAPS => Some((
+            maps::entries::<u64, Pagemap>(object, name, PAGEMAPS)?,
+            u64::from(PAGEMAPS),
+        )),
         lost::HOLDS if probes.holders => Some((
             maps::entries::<holders::Key, holders::Hold>(object, name, holders::HOLDS)?,
             u64::from(holders::HOLDS),

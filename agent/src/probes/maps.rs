@@ -115,10 +115,18 @@ pub fn hash<K: Pod + Ord, V: Pod>(object: &Ebpf, name: &str, size: u32) -> Resul
     Ok(found.into_iter().collect())
 }
 
-/// How many entries a hash has.
+/// How many entries a hash has, per-CPU or not.
 pub fn entries<K: Pod, V: Pod>(object: &Ebpf, name: &str, size: u32) -> Result<u64> {
-    let map: HashMap<&MapData, K, V> = named(object, name)?.try_into()?;
-    Ok(map.keys().take(size as usize).flatten().count() as u64)
+    let map = named(object, name)?;
+    let size = size as usize;
+    let count = if let Map::PerCpuHashMap(_) = map {
+        let map: PerCpuHashMap<&MapData, K, V> = map.try_into()?;
+        map.keys().take(size).flatten().count()
+    } else {
+        let map: HashMap<&MapData, K, V> = map.try_into()?;
+        map.keys().take(size).flatten().count()
+    };
+    Ok(count as u64)
 }
 
 /// As [`hash`], with the sum over all CPUs of each key.
