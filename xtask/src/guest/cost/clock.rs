@@ -12,6 +12,12 @@ pub fn now() -> u64 {
     unsafe { _rdtsc() }
 }
 
+/// Goes on for so many instructions.
+pub fn spend(instructions: u64) {
+    let begun = now();
+    while now() - begun < instructions {}
+}
+
 /// Loops of [`check`]: some hundred thousand instructions, so that a timer tick (one in 4 million) seldom falls into one.
 const LOOPS: u64 = 2_000;
 const TRIES: usize = 33;
