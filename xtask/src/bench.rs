@@ -133,7 +133,16 @@ fn full(kernel: &Kernel, scrapes: u32) -> Result<Figures> {
             aloud: true,
             ..Ask::plain(&"cpus", cpus)
         };
-        readings.extend(run::guest(kernel, &all)?);
+        match run::guest(kernel, &all) {
+            Ok(more) => readings.extend(more),
+            // One row is no reason to throw the others away.
+            Err(error) => {
+                let row = format!("cpus-{cpus}");
+                let reading = Reading::new(row, "daxscope/fentry", Err(error));
+                println!("{:16}  {reading}", kernel.name);
+                readings.push(reading);
+            }
+        }
     }
     Ok(figures(kernel, readings))
 }
