@@ -20,16 +20,27 @@ pub fn encode<'a>(metrics: impl Iterator<Item = &'a Metric>, snapshot: &Snapshot
     for sample in &snapshot.samples {
         series.entry(sample.metric).or_default().push(sample);
     }
+    let ends = ends();
     let mut text = String::with_capacity(1 << 16);
     for metric in metrics {
         if let Some(samples) = series.get(&std::ptr::from_ref(metric)) {
             describe(&mut text, metric);
             for sample in samples {
-                write(&mut text, sample);
+                write(&mut text, sample, &ends);
             }
         }
     }
     text
+}
+
+/// The powers of two at which buckets may end, as their lines go on from there.
+fn ends() -> Vec<String> {
+    let end = |power: u32| {
+        let mut text = String::new();
+        seconds(&mut text, 1u64 << power);
+        text + "\"} "
+    };
+    (hist::MIN_POWER..=hist::MAX_POWER).map(end).collect()
 }
 
 fn describe(text: &mut String, metric: &Metric) {
@@ -39,14 +50,14 @@ fn describe(text: &mut String, metric: &Metric) {
     push(text, &["\n# TYPE ", PREFIX, metric.name, " ", kind, "\n"]);
 }
 
-fn write(text: &mut String, sample: &Sample) {
+fn write(text: &mut String, sample: &Sample, ends: &[String]) {
     let name = sample.metric.name;
     let labels = labels(sample);
     // Writing to a String cannot fail.
     let _ = match &sample.value {
         Value::Durations(durations) => {
             if let Kind::Histogram(bounds) = sample.metric.kind {
-                histogram(text, name, &labels, durations, bounds);
+                histogram(text, name, &labels, durations, (bounds, ends));
             }
             return;
         }
@@ -62,21 +73,26 @@ fn write(text: &mut String, sample: &Sample) {
 }
 
 /// Cumulative buckets; a slot is counted by the first bound that is not below its own.
-fn histogram(text: &mut String, name: &str, labels: &str, durations: &Hist, bounds: Bounds) {
+fn histogram(
+    text: &mut String,
+    name: &str,
+    labels: &str,
+    durations: &Hist,
+    (bounds, ends): (Bounds, &[String]),
+) {
     let comma = if labels.is_empty() { "" } else { "," };
+    let bucket = format!("{PREFIX}{name}_bucket{{{labels}{comma}le=\"");
     let mut slots = durations.slots.iter();
     let (mut below, mut taken) = (0, 0);
     for power in bounds {
         let end = hist::slot(1 << power) + 1;
         below += slots.by_ref().take(end - taken).sum::<u64>();
         taken = end;
-        push(text, &[PREFIX, name, "_bucket{", labels, comma, "le=\""]);
-        seconds(text, 1 << power);
-        let _ = writeln!(text, "\"}} {below}");
+        push(text, &[&bucket, &ends[(power - hist::MIN_POWER) as usize]]);
+        let _ = writeln!(text, "{below}");
     }
     let count = below + slots.sum::<u64>();
-    push(text, &[PREFIX, name, "_bucket{", labels, comma]);
-    let _ = writeln!(text, "le=\"+Inf\"}} {count}");
+    let _ = writeln!(text, "{bucket}+Inf\"}} {count}");
     line(text, name, "_sum", labels);
     seconds(text, durations.sum);
     text.push('\n');
