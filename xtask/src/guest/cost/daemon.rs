@@ -47,6 +47,8 @@ pub fn ours(scrapes: u64, tell: &mut dyn FnMut(Reading)) -> Result<Scrape> {
             scrape.series("daxscope_pagemap_info", &[]).count() as u64
         )),
     );
+    // What answers take for their texts is there from now on; more is growth.
+    told("resident-first", process::resident(pid).map(whole));
     for _ in 0..scrapes {
         http::get(agent.address, "/metrics")?;
     }
