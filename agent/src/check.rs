@@ -70,6 +70,7 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
         choice: args.probes.choice(),
         log: false,
         holders: false,
+        latency: true,
         paging: survey.paging(),
     };
     let probes = load::load(&kernel, &options);

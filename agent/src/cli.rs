@@ -137,6 +137,9 @@ pub struct RunArgs {
     /// Log each loss as it happens in the kernel (rare; for debugging)
     #[arg(long)]
     pub bpf_log: bool,
+    /// Count requests for user pages without timing them: cheaper, no durations, and no pins outstanding
+    #[arg(long, conflicts_with = "track_holders")]
+    pub no_latency: bool,
     /// Remember who pins pages of devices, for `daxscope holders`; costs memory, and time in every such pin
     #[arg(long)]
     pub track_holders: bool,

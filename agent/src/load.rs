@@ -4,6 +4,7 @@
 mod attach;
 mod failure;
 mod lean;
+mod mapping;
 mod mechanism;
 mod missed;
 mod symbol;
@@ -25,7 +26,7 @@ use self::{
     mechanism::Order,
     symbol::{choose, parameters, required},
 };
-pub(crate) use self::{failure::Failure, lean::loader};
+pub(crate) use self::{failure::Failure, lean::loader, mapping::Mapping};
 use crate::{
     inventory::{Survey, Tables},
     kernel::{Kernel, facts::Facts, privileges::Privileges},
@@ -77,6 +78,8 @@ pub struct Options {
     pub log: bool,
     /// Whether it is remembered who holds pins.
     pub holders: bool,
+    /// Whether requests for user pages are timed.
+    pub latency: bool,
     /// Where the kernel's page tables are, as far as that is known.
     pub paging: Paging,
 }
@@ -115,6 +118,7 @@ pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes> {
         .filter_map(|(.., choice)| choice.as_ref().ok());
     let btf = lean::functions(kernel, chosen.copied());
     facts.layout.track_holders = u32::from(options.holders);
+    facts.layout.latency = u32::from(options.latency);
     let mut object = object(&facts.layout, options)?;
     let mut verdicts: Vec<Verdict> = vec![];
     let mut kprobes = vec![];

@@ -45,6 +45,7 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
         choice: args.probes.choice(),
         log: args.bpf_log,
         holders: args.track_holders,
+        latency: !args.no_latency,
         paging: survey.paging(),
     };
     let mut probes = load::load(&kernel, &options)?;

@@ -10,7 +10,7 @@ use daxscope_common::{
     holders,
     layout::Layout,
     lost, memremap, point, reader,
-    span::{GUP_IN_FLIGHT, REGION_IN_FLIGHT, Span},
+    span::{GUP_IN_FLIGHT, GUP_SLOTS, REGION_IN_FLIGHT, Slot, Span},
     tables,
     vmemmap::{self, Populate},
 };
@@ -104,6 +104,7 @@ fn shapes() -> Vec<(&'static str, usize, usize, usize)> {
         ("HOLD_STACKS", u32s, 127 * u64s, holders::STACKS as usize),
         ("GUP_UNPINNED", u32s, u64s, geometry::SLOTS),
         ("READER_PAGE", u32s, reader::PAGE, 1),
+        ("GUP_SLOTS", u32s, size_of::<Slot>(), GUP_SLOTS as usize),
         ("GUP_SPANS", u64s, size_of::<Span>(), GUP_IN_FLIGHT as usize),
     ]
 }

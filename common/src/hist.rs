@@ -53,14 +53,45 @@ pub const fn slot(ns: u64) -> usize {
     }
     // Of the largest integer below the value, so that a bound falls into the slot that it closes.
     let below = ns - 1;
-    #[expect(
-        clippy::manual_ilog2,
-        reason = "ilog2 panics on 0, and the verifier refuses the function that never returns"
-    )]
-    let power = 63 - below.leading_zeros();
+    let power = power_of_two(below);
     #[expect(clippy::cast_possible_truncation, reason = "only two bits are left")]
     let part = ((below >> (power - SUB_POWER)) & (SUB as u64 - 1)) as u32;
     ((power - MIN_POWER) * SUB + part + 1) as usize
+}
+
+/// The power of the largest two that is not above a value of at least 1 and below 2^38. By halves: eBPF has no instruction
+/// for it, and what the compiler makes of `leading_zeros` takes 45.
+#[expect(
+    clippy::inline_always,
+    reason = "a call would cost the hot path as much as the work"
+)]
+#[inline(always)]
+const fn power_of_two(mut value: u64) -> u32 {
+    let mut power = 0;
+    if value >> 32 != 0 {
+        value >>= 32;
+        power += 32;
+    }
+    if value >> 16 != 0 {
+        value >>= 16;
+        power += 16;
+    }
+    if value >> 8 != 0 {
+        value >>= 8;
+        power += 8;
+    }
+    if value >> 4 != 0 {
+        value >>= 4;
+        power += 4;
+    }
+    if value >> 2 != 0 {
+        value >>= 2;
+        power += 2;
+    }
+    if value >> 1 != 0 {
+        power += 1;
+    }
+    power
 }
 
 /// The inclusive upper bound of a slot in nanoseconds; `u64::MAX` for the overflow.

@@ -43,13 +43,19 @@ pub struct Layout {
     pub foll_longterm: u32,
     /// Number of the bit of `page.flags` that marks the head of a compound page (`PG_head`); [`ABSENT`] if it is not known.
     pub page_head: u32,
+    /// Flags one of which is set where `get_user_pages_unlocked` is called by another entry point (`mm/gup.c`); 0 if it never is.
+    pub foll_inner: u32,
+    /// 1 if the kernel has the helper `bpf_get_func_arg`.
+    pub func_arg: u32,
     /// Not of the kernel: 1 if it is to be noted who holds pins.
     pub track_holders: u32,
+    /// Not of the kernel: 1 if requests for user pages are timed.
+    pub latency: u32,
     /// Number of parameters of the function that stands for each point: a fexit program finds the
-    /// return value behind them. Of even length, so that the whole is a multiple of 8 bytes.
-    pub args: [u32; POINTS.next_multiple_of(2)],
+    /// return value behind them. Of odd length, so that the whole is a multiple of 8 bytes.
+    pub args: [u32; POINTS | 1],
 }
-const _: () = assert!(size_of::<Layout>() == 4 * (20 + POINTS.next_multiple_of(2)));
+const _: () = assert!(size_of::<Layout>() == 4 * (23 + (POINTS | 1)));
 pod!(Layout);
 
 impl Layout {
@@ -74,7 +80,10 @@ impl Layout {
         altmap_alloc: ABSENT,
         foll_longterm: 0,
         page_head: ABSENT,
+        foll_inner: 0,
+        func_arg: 0,
         track_holders: 0,
-        args: [0; POINTS.next_multiple_of(2)],
+        latency: 1,
+        args: [0; POINTS | 1],
     };
 }

@@ -7,10 +7,11 @@ use core::{arch::asm, ffi::c_void};
 
 use aya_ebpf::{
     bindings::pt_regs,
+    helpers::generated::bpf_get_func_arg,
     programs::{ProbeContext, RetProbeContext},
 };
 
-use crate::field::read;
+use crate::{field::read, layout::layout};
 
 /// A call, at its entry or at its return.
 pub trait Call {
@@ -22,6 +23,8 @@ pub trait Call {
     fn arg(&self, n: usize) -> Option<u64>;
     /// Argument `n`, of an integer type.
     fn int_arg(&self, n: usize) -> Option<u64>;
+    /// The word at an offset, in bytes, of what argument `n` points to: a structure.
+    fn word_of_arg(&self, n: usize, offset: u32) -> Option<u64>;
     /// The result of a function with `args` parameters; only at its return.
     fn ret(&self, args: u32) -> Option<u64>;
     /// Where the call's stack frame lies: higher than that of any call nested in it, and the same at entry and
@@ -49,6 +52,12 @@ impl Call for Traced {
     fn arg(&self, n: usize) -> Option<u64> {
         // By helper rather than directly: the verifier of 5.10 to 6.12 at least refuses to load an argument
         // that is a pointer to a pointer ("arg type PTR is not a struct").
+        if layout!(func_arg) != 0 {
+            let mut value = 0;
+            // SAFETY: the context, and a word of our stack.
+            let error = unsafe { bpf_get_func_arg(self.0, n as u32, &raw mut value) };
+            return (error == 0).then_some(value);
+        }
         read(self.0 as u64 + 8 * n as u64)
     }
     #[inline(always)]
@@ -57,8 +66,39 @@ impl Call for Traced {
         Some(unsafe { self.0.cast::<u64>().add(n).read_volatile() })
     }
     #[inline(always)]
+    fn word_of_arg(&self, n: usize, offset: u32) -> Option<u64> {
+        // SAFETY: the verifier knows what the argument points to, and has a load that fails give 0.
+        unsafe {
+            let argument = self.0.cast::<*const u64>().add(n).read_volatile();
+            Some(argument.byte_add(offset as usize).read_volatile())
+        }
+    }
+    #[inline(always)]
     fn ret(&self, args: u32) -> Option<u64> {
-        read(self.0 as u64 + 8 * u64::from(args))
+        // Each offset spelled out, as the verifier demands of the context; it knows `args`, and drops all but one. By
+        // hand, or the compiler would make one load of them, at an offset in a register.
+        macro_rules! at {
+            ($offset:literal) => {{
+                let value: u64;
+                // SAFETY: behind the arguments.
+                unsafe {
+                    asm!(
+                        concat!("{0} = *(u64 *)({1} + ", $offset, ")"),
+                        out(reg) value, in(reg) self.0, options(nostack, readonly),
+                    );
+                }
+                Some(value)
+            }};
+        }
+        match args {
+            1 => at!(8),
+            2 => at!(16),
+            3 => at!(24),
+            4 => at!(32),
+            5 => at!(40),
+            6 => at!(48),
+            _ => read(self.0 as u64 + 8 * u64::from(args)),
+        }
     }
     #[inline(always)]
     fn frame(&self) -> u32 {
@@ -92,6 +132,10 @@ impl<const RETURN: bool> Call for Probed<RETURN> {
     #[inline(always)]
     fn int_arg(&self, n: usize) -> Option<u64> {
         self.arg(n)
+    }
+    #[inline(always)]
+    fn word_of_arg(&self, n: usize, offset: u32) -> Option<u64> {
+        read(self.arg(n)? + u64::from(offset))
     }
     #[inline(always)]
     fn ret(&self, _args: u32) -> Option<u64> {

@@ -2,6 +2,7 @@
 //! `gup_put_folio` (`gup/unpin.rs`). Produces: calls, pages, errors and durations by entry point and geometry; pages
 //! unpinned.
 
+mod flight;
 mod holders;
 mod runs;
 mod unpin;
@@ -13,21 +14,24 @@ use aya_ebpf::{
 };
 use daxscope_common::{
     ERRNOS,
-    geometry::{SLOTS, UNKNOWN},
+    geometry::{SLOTS, SYSTEM, UNKNOWN},
     gup::{Gup, GupErrors, PINNED_PAGEMAPS, Pinned},
     holders::NO_STACK,
     lost,
     point::{GET_USER_PAGES_UNLOCKED, GUP_ENTRIES, MEMFD_PIN_FOLIOS},
-    span::{GUP_IN_FLIGHT, Span},
+    span::Span,
 };
 
-use self::runs::{DEVICE, GEOMETRY, SAMPLED, count_runs};
+use self::{
+    flight::REQUEST,
+    runs::{DEVICE, GEOMETRY, MIXED, SAMPLED, UNPROVEN, count_parts, look, page_at},
+};
 use crate::{
     call::{Call, point},
     hist::{add, record},
     layout::layout,
-    page::{is_pagemap, pagemap_geometry},
-    span::{self, Return, Spans, UNSEEN},
+    page::{NO_PAGEMAP, is_pagemap, pagemap_geometry, pagemap_of_page},
+    span::{Return, UNSEEN},
 };
 
 #[map]
@@ -41,8 +45,6 @@ static GUP_UNPINNED: PerCpuArray<u64> = PerCpuArray::with_max_entries(SLOTS as u
 #[map]
 pub static GUP_PAGEMAPS: PerCpuHashMap<u64, Pinned> =
     PerCpuHashMap::with_max_entries(PINNED_PAGEMAPS, 0);
-#[map]
-static GUP_SPANS: Spans<{ lost::GUP_SPANS }> = Spans::new(GUP_IN_FLIGHT);
 
 // The numbers are the arguments that hold the array of pages and the flags (mm/gup.c; the agent checks them against BTF).
 point!(pin_user_pages_fast, PIN_USER_PAGES_FAST, enter: enter::<3, 2, _>, exit: exit_int::<3, 2>);
@@ -62,10 +64,6 @@ point!(get_user_pages_locked, GET_USER_PAGES_LOCKED, enter: enter::<3, 2, _>, ex
 /// In place of the position of the flags: there are none.
 const NO_FLAGS: usize = usize::MAX;
 
-/// Lanes of [`GUP_SPANS`]: a thread has one request and one release in flight at most.
-const REQUEST: u32 = 0;
-const RELEASE: u32 = 1;
-
 /// The one entry point that others call: `get_user_pages_unlocked`, by the fast functions and by
 /// `pin_user_pages_unlocked` (mm/gup.c: `__gup_longterm_unlocked`; read in 5.10 to 6.1, gone in 6.6).
 #[inline(always)]
@@ -73,15 +71,24 @@ fn nestable(point: u32) -> bool {
     point == GET_USER_PAGES_UNLOCKED
 }
 
+/// Whether a call is made by another entry point, and left to that.
+#[inline(always)]
+fn inner(point: u32, flags: u32) -> bool {
+    nestable(point) && flags & layout!(foll_inner) != 0
+}
+
 #[inline(always)]
 fn enter<const PAGES: usize, const FLAGS: usize, C: Call>(call: &C, point: u32) {
     // Read where they are used, if they can be seen there: remembered ones may be of an earlier call, should both the
     // return of that and the entry of this have been missed.
-    let (pages, flags) = if C::ARGS_AT_RETURN {
+    let (pages, flags) = if C::ARGS_AT_RETURN && !nestable(point) {
         (0, 0)
     } else {
         (call.arg(PAGES).unwrap_or(0), gup_flags::<FLAGS>(call))
     };
+    if inner(point, flags) {
+        return;
+    }
     let stack = if C::ARGS_AT_RETURN || !pins(point) || !holders::tracked() {
         NO_STACK
     } else {
@@ -92,7 +99,7 @@ fn enter<const PAGES: usize, const FLAGS: usize, C: Call>(call: &C, point: u32) 
         stack,
         ..Span::new(point, pages, UNKNOWN)
     };
-    span::enter(&GUP_SPANS, REQUEST, nestable(point), call, span);
+    flight::enter(REQUEST, false, call, span);
 }
 
 #[inline(always)]
@@ -120,19 +127,30 @@ fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
     point: u32,
     signed: impl Fn(u64) -> i64,
 ) {
-    let (pages, flags, stack, ns) =
-        match span::exit(&GUP_SPANS, REQUEST, nestable(point), call, point) {
-            Return::Of(span, ns) => (span.arg, span.flags, span.stack, ns),
+    let (mut pages, mut flags, mut stack, mut ns) = (0, 0, NO_STACK, UNSEEN);
+    if C::ARGS_AT_RETURN {
+        flags = gup_flags::<FLAGS>(call);
+        if inner(point, flags) {
+            return;
+        }
+    }
+    // Without latency, what shows its arguments at its return has no program at its entry.
+    if !C::ARGS_AT_RETURN || layout!(latency) != 0 {
+        match flight::exit(REQUEST, nestable(point), call, point) {
+            Return::Of(span, duration) => {
+                ns = duration;
+                if !C::ARGS_AT_RETURN {
+                    (pages, flags, stack) = (span.arg, span.flags, span.stack);
+                }
+            }
             Return::Nested => return,
             // Perhaps a request of its own, perhaps part of one that was not remembered either.
-            Return::Unmatched if nestable(point) => return crate::lost::count(lost::NESTING),
-            Return::Unmatched => (0, 0, NO_STACK, UNSEEN),
-        };
-    let (pages, flags) = if C::ARGS_AT_RETURN {
-        (call.arg(PAGES).unwrap_or(0), gup_flags::<FLAGS>(call))
-    } else {
-        (pages, flags)
-    };
+            Return::Unmatched if nestable(point) && !C::ARGS_AT_RETURN => {
+                return crate::lost::count(lost::NESTING);
+            }
+            Return::Unmatched => {}
+        }
+    }
     let Some(ret) = call.ret(layout!(args[point as usize])) else {
         return;
     };
@@ -140,13 +158,15 @@ fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
     if ret < 0 {
         count_error(point, ret.wrapping_neg() as u64);
     }
+    if C::ARGS_AT_RETURN {
+        pages = call.arg(PAGES).unwrap_or(0);
+    }
     let longterm = flags & layout!(foll_longterm) != 0;
     // No array: the caller wants the pages faulted in, and gets no reference to them.
     let found = if ret > 0 && pages != 0 {
-        let what = if longterm { point | LONGTERM } else { point };
-        count_runs(pages, ret as u64, what, 0)
+        count_pages(pages, ret as u64, point, longterm, ns)
     } else {
-        UNKNOWN
+        count_call(point, UNKNOWN, longterm, ns)
     };
     if holders::tracked() && pins(point) && found & DEVICE != 0 {
         let stack = if C::ARGS_AT_RETURN {
@@ -156,19 +176,76 @@ fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
         };
         holders::acquired(pages, ret as u64, point, stack);
     }
-    if let Some(stats) = stats(point, found & GEOMETRY) {
+}
+
+/// Counts a request and what it returned: `n` pages, at least one. Returns [`DEVICE`] if there was device memory among
+/// them.
+#[inline(always)]
+fn count_pages(pages: u64, n: u64, point: u32, longterm: bool, ns: u64) -> u32 {
+    // A page of the system costs two reads and no call.
+    let pgmap = if n == 1 {
+        pagemap_of_page(page_at(pages, 0))
+    } else {
+        look(pages, n)
+    };
+    if pgmap & (UNPROVEN | MIXED) != 0 {
+        let what = if longterm { point | LONGTERM } else { point };
+        let found = count_parts(pages, n, what, 0);
+        if found & SAMPLED != 0
+            && let Some(stats) = stats(point, found & GEOMETRY)
+        {
+            // SAFETY: a value of a per-CPU array.
+            unsafe { add(&raw mut (*stats).sampled_calls, 1) };
+        }
+        return count_call(point, found & GEOMETRY, longterm, ns) | found & DEVICE;
+    }
+    let geometry = if pgmap == NO_PAGEMAP {
+        SYSTEM
+    } else {
+        pagemap_geometry(pgmap)
+    };
+    if let Some(stats) = stats(point, geometry) {
         // SAFETY: a value of a per-CPU array.
         unsafe {
-            add(&raw mut (*stats).calls, 1);
+            add(&raw mut (*stats).pages, n);
             if longterm {
-                add(&raw mut (*stats).longterm_calls, 1);
+                add(&raw mut (*stats).longterm_pages, n);
             }
-            if found & SAMPLED != 0 {
-                add(&raw mut (*stats).sampled_calls, 1);
-            }
-            if ns != UNSEEN {
-                record(&raw mut (*stats).duration, ns);
-            }
+            add_call(stats, longterm, ns);
+        }
+    }
+    if !is_pagemap(pgmap) {
+        return 0;
+    }
+    if pins(point) {
+        count_acquired(pgmap, n);
+    }
+    DEVICE
+}
+
+/// Counts a request by itself.
+#[inline(always)]
+fn count_call(point: u32, geometry: u32, longterm: bool, ns: u64) -> u32 {
+    if let Some(stats) = stats(point, geometry) {
+        // SAFETY: a value of a per-CPU array.
+        unsafe { add_call(stats, longterm, ns) };
+    }
+    0
+}
+
+/// # Safety
+/// A value of the map.
+#[inline(always)]
+unsafe fn add_call(stats: *mut Gup, longterm: bool, ns: u64) {
+    let timed = layout!(latency) != 0 && ns != UNSEEN;
+    // SAFETY: the caller vouches for it.
+    unsafe {
+        add(&raw mut (*stats).calls, 1);
+        if longterm {
+            add(&raw mut (*stats).longterm_calls, 1);
+        }
+        if timed {
+            record(&raw mut (*stats).duration, ns);
         }
     }
 }
@@ -212,13 +289,10 @@ pub extern "C" fn count_run(pgmap: u64, n: u64, what: u32, frame: u32) -> u32 {
         geometry
     };
     if what == RELEASED {
-        if let Some(unpinned) = GUP_UNPINNED.get_ptr_mut(geometry) {
-            // SAFETY: a value of a per-CPU array.
-            unsafe { add(unpinned, n) };
-        }
+        count_released(geometry, n);
         // What the kernel undoes inside a request was never returned, so not acquired.
         if is_pagemap(pgmap)
-            && !span::inside(&GUP_SPANS, REQUEST, frame)
+            && !flight::inside(REQUEST, frame)
             && let Some(pinned) = pinned(pgmap)
         {
             // SAFETY: a value of a per-CPU hash, whose entries are reused but never freed.
@@ -236,14 +310,30 @@ pub extern "C" fn count_run(pgmap: u64, n: u64, what: u32, frame: u32) -> u32 {
             }
         }
     }
-    if pins(point)
-        && is_pagemap(pgmap)
-        && let Some(pinned) = pinned(pgmap)
-    {
-        // SAFETY: as above.
-        unsafe { add(&raw mut (*pinned).acquired, n) };
+    if pins(point) && is_pagemap(pgmap) {
+        count_acquired(pgmap, n);
     }
     found
+}
+
+/// Counts pages unpinned.
+#[inline(always)]
+fn count_released(geometry: u32, n: u64) {
+    if let Some(unpinned) = GUP_UNPINNED.get_ptr_mut(geometry) {
+        // SAFETY: a value of a per-CPU array.
+        unsafe { add(unpinned, n) };
+    }
+}
+
+/// Counts pins of a pagemap. A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn count_acquired(pgmap: u64, n: u64) -> u32 {
+    if let Some(pinned) = pinned(pgmap) {
+        // SAFETY: a value of a per-CPU hash, whose entries are reused but never freed.
+        unsafe { add(&raw mut (*pinned).acquired, n) };
+    }
+    0
 }
 
 static NONE: Pinned = Pinned {

@@ -62,14 +62,21 @@ fn enter_memremap(call: &impl Call, point: u32) {
         &REGION_SPANS,
         point,
         false,
-        call,
+        call.frame(),
         Span::new(point, pgmap, page::of_pgmap(pgmap)),
     );
 }
 
 #[inline(always)]
 fn exit_memremap(call: &impl Call, point: u32) {
-    let (pgmap, geometry, ns) = match span::exit(&REGION_SPANS, point, false, call, point) {
+    let (pgmap, geometry, ns) = match span::exit(
+        &REGION_SPANS,
+        point,
+        false,
+        call.frame(),
+        point,
+        span::now(),
+    ) {
         Return::Of(span, ns) => (span.arg, span.geometry, ns),
         Return::Nested => return,
         Return::Unmatched => match call.arg(0) {
@@ -245,7 +252,7 @@ fn enter_memunmap(call: &impl Call, point: u32) {
         start = 0;
     }
     let span = Span::new(point, start, page::of_pgmap(pgmap));
-    span::enter(&REGION_SPANS, point, false, call, span);
+    span::enter(&REGION_SPANS, point, false, call.frame(), span);
 }
 
 /// Whether an entry of the table is that of a pagemap. One that was read from sysfs does not say; then it is, unless the
@@ -263,7 +270,14 @@ fn is_same(live: &Pagemap, pgmap: u64, call: &impl Call) -> bool {
 /// Until here the struct pages were there.
 #[inline(always)]
 fn exit_memunmap(call: &impl Call, point: u32) {
-    let Return::Of(span, ns) = span::exit(&REGION_SPANS, point, false, call, point) else {
+    let Return::Of(span, ns) = span::exit(
+        &REGION_SPANS,
+        point,
+        false,
+        call.frame(),
+        point,
+        span::now(),
+    ) else {
         return;
     };
     // SAFETY: an entry is not changed once it is written.
@@ -289,7 +303,7 @@ fn enter_init(call: &impl Call, point: u32) {
         &REGION_SPANS,
         point,
         false,
-        call,
+        call.frame(),
         Span::new(
             point,
             initialised(start, count, pgmap),
@@ -323,7 +337,14 @@ fn altmap(pgmap: u64) -> bool {
 
 #[inline(always)]
 fn exit_init(call: &impl Call, point: u32) {
-    let Return::Of(span, ns) = span::exit(&REGION_SPANS, point, false, call, point) else {
+    let Return::Of(span, ns) = span::exit(
+        &REGION_SPANS,
+        point,
+        false,
+        call.frame(),
+        point,
+        span::now(),
+    ) else {
         return;
     };
     if let Some(stats) = MEMMAP_INIT.get_ptr_mut(span.geometry) {

@@ -27,16 +27,42 @@ pub fn is_pagemap(pgmap: u64) -> bool {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn page_pagemap(page: u64) -> u64 {
-    let zone_shift = layout!(zone_shift);
-    if zone_shift == ABSENT {
+    pagemap_by(page, pagemap_of_device)
+}
+
+/// As [`page_pagemap`], in place as far as pages of the system go.
+#[inline(always)]
+pub fn pagemap_of_page(page: u64) -> u64 {
+    pagemap_by(page, |page| device_pagemap(page))
+}
+
+#[inline(always)]
+fn pagemap_by(page: u64, of_device: impl Fn(u64) -> u64) -> u64 {
+    if layout!(zone_shift) == ABSENT {
         return UNKNOWN_PAGEMAP;
     }
-    let Some(flags) = read::<u64>(page + u64::from(layout!(page_flags))) else {
-        return unreadable();
-    };
-    if (flags >> (zone_shift & 63)) as u32 & layout!(zone_mask) != layout!(zone_device) {
-        return NO_PAGEMAP;
+    match read::<u64>(page + u64::from(layout!(page_flags))) {
+        None => unreadable(),
+        Some(flags) if is_device(flags) => of_device(page),
+        Some(_) => NO_PAGEMAP,
     }
+}
+
+/// Whether the flags of a page say that it is of `ZONE_DEVICE`; only where the zone can be told.
+#[inline(always)]
+pub fn is_device(flags: u64) -> bool {
+    (flags >> (layout!(zone_shift) & 63)) as u32 & layout!(zone_mask) == layout!(zone_device)
+}
+
+/// The pagemap of a page of `ZONE_DEVICE`, or [`UNKNOWN_PAGEMAP`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn device_pagemap(page: u64) -> u64 {
+    pagemap_of_device(page)
+}
+
+#[inline(always)]
+fn pagemap_of_device(page: u64) -> u64 {
     match pagemap_word(page) {
         Some(pgmap) if is_pagemap(pgmap) => pgmap,
         _ => unreadable(),

@@ -7,9 +7,12 @@ use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     maps::HashMap,
 };
-use daxscope_common::{lost, span::Span};
+use daxscope_common::{
+    lost,
+    span::{STACK_POWER, Span},
+};
 
-use crate::call::{Call, FRAME_SLACK};
+use crate::call::FRAME_SLACK;
 
 /// Calls in flight of one room, by [`key`]; `MAP` is the map's number in `lost::MAPS`.
 #[repr(transparent)]
@@ -28,9 +31,6 @@ impl<const MAP: u32> Spans<MAP> {
     }
 }
 
-/// Kernel stacks are 16 KiB and aligned to that (`THREAD_SIZE`, `IRQ_STACK_SIZE`, `page_64_types.h`).
-const STACK_POWER: u32 = 14;
-
 /// The current thread, the stack that it is on, and a number that keeps apart what may nest on purpose. The stack,
 /// because an interrupt borrows the thread: what it calls is not nested in what the thread was doing.
 #[inline(always)]
@@ -38,6 +38,13 @@ pub fn key(lane: u32, frame: u32) -> u64 {
     let stack = frame >> STACK_POWER;
     let high = lane << (u32::BITS - STACK_POWER) | stack;
     (bpf_get_current_pid_tgid() & 0xffff_ffff) | u64::from(high) << 32
+}
+
+/// The time; to be taken first at a return, so that our own work is not measured.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 /// The duration of a call whose beginning was not seen. A value rather than an `Option`, of which the compiler leaves
@@ -54,36 +61,48 @@ pub enum Return {
     Unmatched,
 }
 
-/// Remembers a call. With `nestable`, a call made from inside another of the lane is left to that one; returns
-/// whether it was not.
+/// What became of a call that began.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// It is remembered; for `Again` in place of one whose return was missed.
+    New,
+    Again,
+    /// It was made from inside another, and is left to that.
+    Nested,
+    /// It could not be remembered.
+    Lost,
+}
+
+/// Remembers a call. With `nestable`, one made from inside another of the lane is left to that.
 #[inline(always)]
 pub fn enter<const MAP: u32>(
     spans: &Spans<MAP>,
     lane: u32,
     nestable: bool,
-    call: &impl Call,
+    frame: u32,
     new: Span,
-) -> bool {
-    let frame = call.frame();
+) -> Entry {
     let key = key(lane, frame);
+    let mut entry = Entry::New;
     if let Some(open) = spans.get(key) {
         // Equal frames: the outer function reached the inner by a tail call, which leaves it no frame.
         if nestable && open.point != new.point && open.frame >= frame {
-            return false;
+            return Entry::Nested;
         }
         crate::lost::count(lost::MISSED_RETURN);
+        entry = Entry::Again;
     }
     let span = Span {
         frame,
-        // SAFETY: no arguments.
-        start: unsafe { bpf_ktime_get_ns() },
+        start: now(),
         ..new
     };
     if let Err(error) = spans.0.insert(key, span, 0) {
         crate::lost::count(lost::START);
         crate::lost::insert_failed(MAP, error);
+        return Entry::Lost;
     }
-    true
+    entry
 }
 
 /// Whether a call, given by where its frame lies, is made from inside a remembered one of the lane.
@@ -94,18 +113,16 @@ pub fn inside<const MAP: u32>(spans: &Spans<MAP>, lane: u32, frame: u32) -> bool
         .is_some_and(|open| open.frame >= frame)
 }
 
-/// Ends a call, and forgets it.
+/// Ends a call at a time ([`now`]), and forgets it.
 #[inline(always)]
 pub fn exit<const MAP: u32>(
     spans: &Spans<MAP>,
     lane: u32,
     nestable: bool,
-    call: &impl Call,
+    frame: u32,
     point: u32,
+    now: u64,
 ) -> Return {
-    // SAFETY: no arguments. Taken first, so that our own work is not measured.
-    let now = unsafe { bpf_ktime_get_ns() };
-    let frame = call.frame();
     let key = key(lane, frame);
     let Some(&span) = spans.get(key) else {
         crate::lost::count(lost::UNMATCHED_RETURN);

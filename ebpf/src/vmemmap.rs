@@ -54,7 +54,7 @@ fn enter(call: &impl Call, point: u32, struct_pages: u64) {
         &REGION_SPANS,
         point,
         false,
-        call,
+        call.frame(),
         Span::new(point, struct_pages, geometry_in_flight(call)),
     );
 }
@@ -73,7 +73,14 @@ fn exit_int(call: &impl Call, point: u32) {
 
 #[inline(always)]
 fn exit(call: &impl Call, point: u32, succeeded: impl Fn(u64) -> bool) {
-    let Return::Of(span, ns) = span::exit(&REGION_SPANS, point, false, call, point) else {
+    let Return::Of(span, ns) = span::exit(
+        &REGION_SPANS,
+        point,
+        false,
+        call.frame(),
+        point,
+        span::now(),
+    ) else {
         return;
     };
     let Some(stats) = VMEMMAP.get_ptr_mut((point - FIRST) * SLOTS as u32 + span.geometry) else {

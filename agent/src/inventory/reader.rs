@@ -1,15 +1,10 @@
 //! Memory of the running kernel, by a program that copies a page on request and is attached to nothing. Dropping the
 //! [`Reader`] removes the program and its maps: after start-up nothing of the agent can read at will.
 
-use std::{
-    os::fd::{AsFd as _, AsRawFd as _},
-    ptr::NonNull,
-};
-
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf,
-    maps::{Map, MapData},
+    maps::Map,
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
 use aya_obj::{
@@ -20,10 +15,12 @@ use aya_obj::{
     },
 };
 
-use crate::kernel::memory::{Memory, Page, Unreadable};
 use crate::{
-    kernel::privileges::Privileges,
-    load::{Failure, OBJECT, loader},
+    kernel::{
+        memory::{Memory, Page, Unreadable},
+        privileges::Privileges,
+    },
+    load::{Failure, Mapping, OBJECT, loader},
 };
 
 const PROGRAM: &str = "reader";
@@ -65,7 +62,9 @@ impl Reader {
         let Some(Map::Array(map)) = object.map(MAP) else {
             anyhow::bail!("no map {MAP}");
         };
-        let page = Mapping::of(map).context("cannot map the page of the reader")?;
+        // SAFETY: numbers, of the size of the map's value (agent/tests/contract.rs).
+        let page =
+            unsafe { Mapping::of(map, 1, false) }.context("cannot map the page of the reader")?;
         Ok(Self { object, page })
     }
 }
@@ -93,7 +92,7 @@ impl Memory for Reader {
         let program = program.map_err(|error| refused(&error))?;
         let result = program.test_run(options).map_err(|error| refused(&error))?;
         match result.return_value.cast_signed() {
-            0 => Ok(self.page.get()),
+            0 => Ok(&self.page.get()[0]),
             error => Err(Unreadable {
                 errno: error.wrapping_neg(),
             }),
@@ -110,42 +109,4 @@ pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
         next = error.source();
     }
     None
-}
-
-/// The only value of an array, in our address space.
-pub(super) struct Mapping<T>(NonNull<T>);
-
-// SAFETY: plain memory that belongs to no thread.
-unsafe impl<T: Send> Send for Mapping<T> {}
-
-impl<T: aya::Pod> Mapping<T> {
-    pub(super) fn of(map: &MapData) -> Result<Self> {
-        // SAFETY: a new mapping at a place of the kernel's choice, as long as the map's only value.
-        let address = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                size_of::<T>(),
-                libc::PROT_READ,
-                libc::MAP_SHARED,
-                map.fd().as_fd().as_raw_fd(),
-                0,
-            )
-        };
-        ensure!(address != libc::MAP_FAILED, std::io::Error::last_os_error());
-        Ok(Self(
-            NonNull::new(address.cast()).context("mapped at address 0")?,
-        ))
-    }
-
-    pub(super) fn get(&self) -> &T {
-        // SAFETY: mapped as long as we live, and only written by a run of its program, which whoever holds this does not make meanwhile.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl<T> Drop for Mapping<T> {
-    fn drop(&mut self) {
-        // SAFETY: mapped by us with this length, and no reference outlives us.
-        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<T>()) };
-    }
 }

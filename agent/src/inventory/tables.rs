@@ -11,12 +11,11 @@ use aya::{
 };
 use daxscope_common::tables::Piece;
 
-use super::{
-    Backing, Pagemap,
-    backing::Surveyor,
-    reader::{Mapping, errno},
+use super::{Backing, Pagemap, backing::Surveyor, reader::errno};
+use crate::{
+    kernel::memory::{Memory, Page, Unreadable},
+    load::Mapping,
 };
-use crate::kernel::memory::{Memory, Page, Unreadable};
 
 const PROGRAM: &str = "tables";
 const MAP: &str = "TABLES_PIECE";
@@ -42,7 +41,9 @@ impl Tables {
         let Some(Map::Array(map)) = object.map(MAP) else {
             anyhow::bail!("no map {MAP}");
         };
-        let piece = Mapping::of(map).context("cannot map the answer of `tables`")?;
+        // SAFETY: numbers, of the size of the map's value (agent/tests/contract.rs).
+        let piece =
+            unsafe { Mapping::of(map, 1, false) }.context("cannot map the answer of `tables`")?;
         Ok(Self {
             surveyor,
             piece: Mutex::new(piece),
@@ -90,7 +91,7 @@ impl Memory for OfPagemap<'_> {
         options.args[1] = self.surveyor.physical(address);
         Some(match self.program.test_run(options) {
             Ok(result) => match result.return_value.cast_signed() {
-                0 => Ok(*self.piece.get()),
+                0 => Ok(self.piece.get()[0]),
                 error => Err(Unreadable {
                     errno: error.wrapping_neg(),
                 }),

@@ -12,6 +12,9 @@ const FOLL_PIN_MACRO: u32 = 0x40000;
 /// `FOLL_LONGTERM`, from the same places.
 const FOLL_LONGTERM_MACRO: u32 = 0x10000;
 
+/// `FOLL_GET`, from the same places.
+const FOLL_GET_MACRO: u32 = 0x4;
+
 /// What was found out about the running kernel.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -64,9 +67,19 @@ impl Facts {
         layout.altmap_free = altmap("free").unwrap_or(ABSENT);
         layout.altmap_alloc = altmap("alloc").unwrap_or(ABSENT);
         layout.page_size = btf.size("page").unwrap_or(0);
-        layout.foll_pin = btf
-            .anonymous_enumerator("FOLL_PIN")
-            .unwrap_or(FOLL_PIN_MACRO);
+        let foll_pin = btf.anonymous_enumerator("FOLL_PIN");
+        layout.foll_pin = foll_pin.unwrap_or(FOLL_PIN_MACRO);
+        // While they were macros, the fast entry points and `pin_user_pages_unlocked` called `get_user_pages_unlocked`,
+        // with flags that no caller from outside sets. Since 6.3 they are an enum, and nobody inside calls it
+        // (d64e2dbc33a1, "mm/gup: simplify the external interface functions and consolidate invariants").
+        layout.foll_inner = match foll_pin {
+            None => FOLL_GET_MACRO | FOLL_PIN_MACRO,
+            Some(_) => 0,
+        };
+        // Since 5.17 (f92c1e183604); the verifier makes it a load.
+        let helpers = btf.enumerators("bpf_func_id");
+        let has = |name: &str| helpers.iter().any(|(found, _)| found == name);
+        layout.func_arg = u32::from(has("BPF_FUNC_get_func_arg"));
         layout.foll_longterm = btf
             .anonymous_enumerator("FOLL_LONGTERM")
             .unwrap_or(FOLL_LONGTERM_MACRO);

@@ -23,14 +23,13 @@ use daxscope_common::{
     lost,
 };
 
-use super::{GUP_SPANS, REQUEST};
+use super::flight::{self, REQUEST};
 use crate::{
     call::Call,
     field::read,
     hist::add,
     layout::layout,
     page::{is_pagemap, page_head, page_pagemap, pages_of_compound},
-    span,
 };
 
 #[map]
@@ -64,7 +63,7 @@ pub fn acquired(array: u64, n: u64, point: u32, stack: u32) {
 #[inline(always)]
 pub fn released(call: &impl Call, at: u64, n: u64, range: u32) {
     // What the kernel undoes inside a request was never noted.
-    if !span::inside(&GUP_SPANS, REQUEST, call.frame()) {
+    if !flight::inside(REQUEST, call.frame()) {
         note(at, n, RELEASE | range, NO_STACK);
     }
 }

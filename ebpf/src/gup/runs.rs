@@ -45,13 +45,19 @@ pub const GEOMETRY: u32 = SAMPLED - 1;
 
 /// Counts `n` pages, at least one, of an array of `struct page *`; `what` and `frame` are those of [`count_run`].
 /// Returns the geometry slot of the first page, with flags.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn count_runs(array: u64, n: u64, what: u32, frame: u32) -> u32 {
+#[inline(always)]
+pub fn count_runs(array: u64, n: u64, what: u32, frame: u32) -> u32 {
     let whole = look(array, n);
     if whole & (UNPROVEN | MIXED) == 0 {
         return count_run(whole, n, what, frame);
     }
+    count_parts(array, n, what, frame)
+}
+
+/// As [`count_runs`], of an array that [`look`] did not prove to be of one pagemap.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn count_parts(array: u64, n: u64, what: u32, frame: u32) -> u32 {
     let (step, mut flags) = (part(n), 0);
     for i in 0..LOOKS {
         let at = i * step;
@@ -95,9 +101,9 @@ pub extern "C" fn count_part(array: u64, n: u64, what: u32, frame: u32) -> u32 {
 }
 
 /// Added to a pagemap, whose address is even: some pages were not proven to be of it.
-const UNPROVEN: u64 = 1;
+pub const UNPROVEN: u64 = 1;
 /// In place of a pagemap: the first page and the last are of two. No pagemap has this bit set.
-const MIXED: u64 = 2;
+pub const MIXED: u64 = 2;
 
 /// The pagemap of `n` pages of an array.
 #[unsafe(no_mangle)]
@@ -236,6 +242,6 @@ fn differs(chunk: &Chunk, first: u64, size: u64) -> bool {
 
 /// The page that an element of an array points to; 0, which no pagemap can be told of, if it cannot be read.
 #[inline(always)]
-fn page_at(array: u64, index: u64) -> u64 {
+pub fn page_at(array: u64, index: u64) -> u64 {
     read::<u64>(array + 8 * index).unwrap_or(0)
 }

@@ -1,21 +1,22 @@
 //! Pins that are given back.
 
 use daxscope_common::{
-    geometry::UNKNOWN,
+    geometry::{SYSTEM, UNKNOWN},
+    layout::ABSENT,
     point::{UNPIN_USER_PAGE, UNPIN_USER_PAGES},
     span::Span,
 };
 
 use super::{
-    GUP_SPANS, RELEASE, RELEASED, count_run,
+    RELEASED, count_released, count_run,
+    flight::{self, RELEASE},
     holders::{self, RANGE},
     runs::{DEVICE, count_runs, is_of},
 };
 use crate::{
     call::{Call, point},
     layout::layout,
-    page::page_pagemap,
-    span,
+    page::{is_device, page_pagemap},
 };
 
 point!(gup_put, GUP_PUT, enter: enter_put);
@@ -24,12 +25,22 @@ point!(gup_put, GUP_PUT, enter: enter_put);
 /// `put_compound_head(struct page *page, int refs, unsigned int flags)`; mm/gup.c.
 #[inline(always)]
 fn enter_put(call: &impl Call, _point: u32) {
-    let (Some(folio), Some(refs), Some(flags)) = (call.arg(0), call.arg(1), call.arg(2)) else {
+    let (Some(refs), Some(flags)) = (call.int_arg(1), call.int_arg(2)) else {
         return;
     };
     let frame = call.frame();
-    if flags as u32 & layout!(foll_pin) != 0 && !span::inside(&GUP_SPANS, RELEASE, frame) {
-        let refs = u64::from(refs as u32);
+    if flags as u32 & layout!(foll_pin) == 0 || flight::inside(RELEASE, frame) {
+        return;
+    }
+    let refs = u64::from(refs as u32);
+    // As nearly always: one load tells.
+    if layout!(zone_shift) != ABSENT
+        && let Some(flags) = call.word_of_arg(0, layout!(page_flags))
+        && !is_device(flags)
+    {
+        return count_released(SYSTEM, refs);
+    }
+    if let Some(folio) = call.arg(0) {
         let found = count_run(page_pagemap(folio), refs, RELEASED, frame);
         note(call, found, folio, refs, RANGE);
     }
@@ -58,13 +69,7 @@ point!(unpin_folios, UNPIN_FOLIOS, enter: enter_unpin_array, exit: exit_unpin);
 #[inline(always)]
 fn outermost(call: &impl Call, point: u32) -> bool {
     let nestable = unpin_nestable(point);
-    span::enter(
-        &GUP_SPANS,
-        RELEASE,
-        nestable,
-        call,
-        Span::new(point, 0, UNKNOWN),
-    )
+    flight::enter(RELEASE, nestable, call, Span::new(point, 0, UNKNOWN))
 }
 
 /// The two that others call (mm/gup.c): `unpin_user_pages_dirty_lock` with nothing to make dirty calls
@@ -142,5 +147,5 @@ fn enter_unpin_array(call: &impl Call, point: u32) {
 
 #[inline(always)]
 fn exit_unpin(call: &impl Call, point: u32) {
-    let _ = span::exit(&GUP_SPANS, RELEASE, unpin_nestable(point), call, point);
+    let _ = flight::exit(RELEASE, unpin_nestable(point), call, point);
 }
