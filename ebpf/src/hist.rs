@@ -22,7 +22,11 @@ pub unsafe fn add(counter: *mut u64, n: u64) {
 /// `hist` points into a map value.
 #[inline(always)]
 pub unsafe fn record(hist: *mut Hist, ns: u64) {
-    let slot = hist::slot(ns);
+    let slot = hist::slot_with(ns, |mut power, step| {
+        // SAFETY: arithmetic on registers.
+        unsafe { asm!("{0} += {1}", inout(reg) power, in(reg) step, options(nomem, nostack)) };
+        power
+    });
     // The verifier cannot follow `slot`; this bound is for it.
     if slot < hist::SLOTS {
         // SAFETY: in bounds, and the caller vouches for the map value.
