@@ -2,6 +2,7 @@
 //! gets a verdict with its reason; that a point cannot be attached is never an error of the whole.
 
 mod attach;
+mod cast;
 mod failure;
 mod lean;
 mod mapping;
@@ -119,7 +120,9 @@ pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes> {
     let btf = lean::functions(kernel, chosen.copied());
     facts.layout.track_holders = u32::from(options.holders);
     facts.layout.latency = u32::from(options.latency);
-    let mut object = object(&facts.layout, options)?;
+    let filled = facts.cast.as_ref().map(|cast| cast::put(OBJECT, cast));
+    let bytes = filled.as_deref().unwrap_or(OBJECT);
+    let mut object = object(bytes, &facts.layout, options)?;
     let mut verdicts: Vec<Verdict> = vec![];
     let mut kprobes = vec![];
     for (family, point, choice) in choices {
@@ -279,7 +282,7 @@ impl Probes {
     }
 }
 
-fn object(layout: &Layout, options: &Options) -> Result<Ebpf> {
+fn object(bytes: &[u8], layout: &Layout, options: &Options) -> Result<Ebpf> {
     // Levels of aya-log are those of `log::Level`; 0 lets the verifier remove every log statement.
     let level = if options.log {
         log::Level::Warn as u8
@@ -296,7 +299,7 @@ fn object(layout: &Layout, options: &Options) -> Result<Ebpf> {
         .override_global("LAYOUT", layout, true)
         .override_global("PAGING", &options.paging, true)
         .override_global("AYA_LOG_LEVEL", &level, false)
-        .load(OBJECT)
+        .load(bytes)
         .map_err(|error| anyhow::anyhow!("{}", Failure::of(&error)))
         .context("cannot create the eBPF maps")
 }

@@ -6,6 +6,12 @@ use crate::{pod, point::POINTS};
 /// Stands for a field that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
+/// In a program in place of a call of the kernel function `bpf_rdonly_cast` (6.2), whose number in the kernel's BTF the agent
+/// puts here; a helper of that number does not exist.
+pub const CAST: u32 = 0x7da3_0001;
+/// In a program in place of the number of `struct page` in the kernel's BTF.
+pub const CAST_TYPE: u32 = 0x7da3_0002;
+
 /// Offsets in bytes, unless said otherwise.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +53,17 @@ pub struct Layout {
     pub foll_inner: u32,
     /// 1 if the kernel has the helper `bpf_get_func_arg`.
     pub func_arg: u32,
+    /// 1 if [`CAST`] and [`CAST_TYPE`] were replaced in the programs.
+    pub cast: u32,
     /// Not of the kernel: 1 if it is to be noted who holds pins.
     pub track_holders: u32,
     /// Not of the kernel: 1 if requests for user pages are timed.
     pub latency: u32,
     /// Number of parameters of the function that stands for each point: a fexit program finds the
-    /// return value behind them. Of odd length, so that the whole is a multiple of 8 bytes.
-    pub args: [u32; POINTS | 1],
+    /// return value behind them. Of even length, so that the whole is a multiple of 8 bytes.
+    pub args: [u32; POINTS + POINTS % 2],
 }
-const _: () = assert!(size_of::<Layout>() == 4 * (23 + (POINTS | 1)));
+const _: () = assert!(size_of::<Layout>() == 4 * (24 + POINTS + POINTS % 2));
 pod!(Layout);
 
 impl Layout {
@@ -82,8 +90,9 @@ impl Layout {
         page_head: ABSENT,
         foll_inner: 0,
         func_arg: 0,
+        cast: 0,
         track_holders: 0,
         latency: 1,
-        args: [0; POINTS | 1],
+        args: [0; POINTS + POINTS % 2],
     };
 }

@@ -6,7 +6,7 @@ use daxscope_common::{
     lost,
 };
 
-use crate::{field::read, geometry, layout::layout};
+use crate::{field::word, geometry, layout::layout};
 
 /// In place of a pagemap's address: the page belongs to none.
 pub const NO_PAGEMAP: u64 = 0;
@@ -41,7 +41,7 @@ fn pagemap_by(page: u64, of_device: impl Fn(u64) -> u64) -> u64 {
     if layout!(zone_shift) == ABSENT {
         return UNKNOWN_PAGEMAP;
     }
-    match read::<u64>(page + u64::from(layout!(page_flags))) {
+    match word(page + u64::from(layout!(page_flags))) {
         None => unreadable(),
         Some(flags) if is_device(flags) => of_device(page),
         Some(_) => NO_PAGEMAP,
@@ -98,7 +98,7 @@ pub fn of_pgmap(pgmap: u64) -> u32 {
             geometry::slot(0)
         };
     }
-    if let Some(shift) = read::<u64>(pgmap + u64::from(offset)) {
+    if let Some(shift) = word(pgmap + u64::from(offset)) {
         return geometry::slot(shift);
     }
     unreadable();
@@ -109,11 +109,11 @@ pub fn of_pgmap(pgmap: u64) -> u32 {
 #[inline(always)]
 fn pagemap_word(page: u64) -> Option<u64> {
     let offset = u64::from(layout!(page_word));
-    let word = read::<u64>(page + offset)?;
-    if word & 1 == 0 {
-        return Some(word);
+    let found = word(page + offset)?;
+    if found & 1 == 0 {
+        return Some(found);
     }
-    read::<u64>(head(page, word) + offset)
+    word(head(page, found) + offset)
 }
 
 /// The head of a tail page, of which the word says where it is, with bit 0 set: as a pointer, or since 7.1 as a mask
@@ -131,7 +131,7 @@ fn head(page: u64, word: u64) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn page_head(page: u64) -> u64 {
-    match read::<u64>(page + u64::from(layout!(page_word))) {
+    match word(page + u64::from(layout!(page_word))) {
         Some(word) if word & 1 != 0 => head(page, word),
         _ => page,
     }
@@ -145,7 +145,7 @@ pub extern "C" fn pages_of_compound(pgmap: u64) -> u64 {
     if offset == ABSENT {
         return 1;
     }
-    1 << (read::<u64>(pgmap + u64::from(offset)).unwrap_or(0) & 63)
+    1 << (word(pgmap + u64::from(offset)).unwrap_or(0) & 63)
 }
 
 #[inline(always)]

@@ -126,6 +126,12 @@ impl Btf {
         found.map(|of| of.id)
     }
 
+    /// The number of a struct or union.
+    #[must_use]
+    pub fn structure_id(&self, name: &str) -> Option<u32> {
+        Some(self.structure(name)?.id)
+    }
+
     fn structure(&self, name: &str) -> Option<Type<'_>> {
         self.types.named(name).find(Type::has_members)
     }

@@ -1,10 +1,12 @@
 //! What the kernel side must know of the running kernel: offsets and values from its BTF, and the few facts that
 //! no BTF holds, each with its source. Versions are named to say where a fact was read; none is ever compared.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use daxscope_common::layout::{ABSENT, Layout};
 
-use super::btf::Btf;
+use super::btf::{Btf, VMLINUX};
 
 /// `FOLL_PIN` while the FOLL flags were macros, which BTF does not hold: include/linux/mm.h of 5.10, 5.15, 6.1.
 /// In 6.6 and later they are an enum, in BTF, with other values.
@@ -26,9 +28,32 @@ pub struct Facts {
     /// The `vmemmap_shift`s that a device may have (`dax_align_valid`, drivers/dax/dax-private.h): 0, and where
     /// pagemaps have geometries, the orders of a PMD and a PUD.
     pub shifts: Vec<u32>,
+    /// How a program may read kernel memory by a load, where it may.
+    pub cast: Option<Cast>,
     /// Whether the kernel counts the runs of kprobe programs that it leaves out: since 6.7, by the series that also
     /// brought `bpf_link_info.kprobe_multi.missed`.
     pub kprobes_count_misses: bool,
+}
+
+/// Numbers of the running kernel's types: the function `bpf_rdonly_cast` (6.2: a35b9af4ec2c), and `struct page`, of which the
+/// first word is a number.
+#[derive(Clone, Debug)]
+pub struct Cast {
+    pub function: u32,
+    pub kind: u32,
+}
+
+impl Cast {
+    fn of(btf: &Btf, layout: &Layout) -> Option<Self> {
+        // Numbers out of a file that somebody gave may be those of another build.
+        if btf.path != Path::new(VMLINUX) || layout.page_flags != 0 {
+            return None;
+        }
+        Some(Self {
+            function: btf.function_id("bpf_rdonly_cast")?,
+            kind: btf.structure_id("page")?,
+        })
+    }
 }
 
 impl Facts {
@@ -48,6 +73,7 @@ impl Facts {
                     memory_types: vec![],
                     geometry_unknown: Some(format!("{error:#}")),
                     shifts: vec![],
+                    cast: None,
                     kprobes_count_misses: false,
                 };
             }
@@ -90,6 +116,8 @@ impl Facts {
             .and_then(|()| zone_bits(btf, &mut layout))
             .err()
             .map(|error| format!("{error:#}"));
+        let cast = Cast::of(btf, &layout);
+        layout.cast = u32::from(cast.is_some());
         // One level of page table holds a page of 8-byte entries.
         let level = page_shift - 3;
         let shifts = if layout.pgmap_shift == ABSENT {
@@ -102,6 +130,7 @@ impl Facts {
             memory_types: memory_types(btf),
             geometry_unknown,
             shifts,
+            cast,
             kprobes_count_misses: btf.has("bpf_link_info", &["kprobe_multi", "missed"]),
         }
     }

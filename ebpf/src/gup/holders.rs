@@ -26,7 +26,7 @@ use daxscope_common::{
 use super::flight::{self, REQUEST};
 use crate::{
     call::Call,
-    field::read,
+    field::word,
     hist::add,
     layout::layout,
     page::{is_pagemap, page_head, page_pagemap, pages_of_compound},
@@ -245,7 +245,7 @@ pub extern "C" fn stride(what: u32) -> u64 {
 #[inline(never)]
 pub extern "C" fn page_of(at: u64, what: u32) -> u64 {
     if what & RANGE == 0 {
-        read::<u64>(at).unwrap_or(0)
+        word(at).unwrap_or(0)
     } else {
         at
     }
@@ -258,8 +258,7 @@ fn has_tails(page: u64) -> bool {
     if bit == ABSENT {
         return false;
     }
-    read::<u64>(page + u64::from(layout!(page_flags)))
-        .is_some_and(|flags| flags >> (bit & 63) & 1 != 0)
+    word(page + u64::from(layout!(page_flags))).is_some_and(|flags| flags >> (bit & 63) & 1 != 0)
 }
 
 #[inline(always)]

@@ -20,7 +20,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
 use super::count_run;
 use crate::{
-    field::read,
+    field::word,
     layout::layout,
     page::{page_geometry, page_pagemap},
 };
@@ -243,5 +243,5 @@ fn differs(chunk: &Chunk, first: u64, size: u64) -> bool {
 /// The page that an element of an array points to; 0, which no pagemap can be told of, if it cannot be read.
 #[inline(always)]
 pub fn page_at(array: u64, index: u64) -> u64 {
-    read::<u64>(array + 8 * index).unwrap_or(0)
+    word(array + 8 * index).unwrap_or(0)
 }
