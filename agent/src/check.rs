@@ -65,15 +65,14 @@ struct Report {
 /// When a given BTF file cannot be used, or the report not be printed.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let kernel = Kernel::read(args.probes.btf.as_deref())?;
-    let survey = Survey::open(&kernel);
+    let mut survey = Survey::open(&kernel);
     let options = load::Options {
         choice: args.probes.choice(),
         log: false,
         holders: false,
         latency: true,
-        paging: survey.paging(),
     };
-    let probes = load::load(&kernel, &options);
+    let probes = load::load(&kernel, &mut survey, &options);
     let losses = probes.as_ref().map_or_else(|_| vec![], health::losses);
     let report = Report {
         survey,

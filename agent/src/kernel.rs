@@ -4,6 +4,7 @@
 pub mod addresses;
 pub mod btf;
 pub mod clock;
+pub mod code;
 pub mod facts;
 pub mod functions;
 pub mod memory;

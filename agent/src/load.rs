@@ -4,6 +4,7 @@
 mod attach;
 mod cast;
 mod failure;
+mod funnel;
 mod lean;
 mod mapping;
 mod mechanism;
@@ -81,15 +82,13 @@ pub struct Options {
     pub holders: bool,
     /// Whether requests for user pages are timed.
     pub latency: bool,
-    /// Where the kernel's page tables are, as far as that is known.
-    pub paging: Paging,
 }
 
-/// Loads the object and attaches all that can be.
+/// Loads the object and attaches all that can be. `survey` tells where the page tables are, and what functions call.
 ///
 /// # Errors
 /// When nothing can be loaded at all, with the reason and the remedy.
-pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes> {
+pub fn load(kernel: &Kernel, survey: &mut Survey, options: &Options) -> Result<Probes> {
     ensure!(
         !OBJECT.is_empty(),
         "this daxscope was built without its eBPF object (a debug build on a machine that lacks the tools for it): \
@@ -120,9 +119,12 @@ pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes> {
     let btf = lean::functions(kernel, chosen.copied());
     facts.layout.track_holders = u32::from(options.holders);
     facts.layout.latency = u32::from(options.latency);
+    let funnel = funnel::check(kernel, survey);
+    log::debug!("all functions that give pins back go through: {funnel:?}");
+    facts.layout.funnel = u32::from(funnel.is_ok());
     let filled = facts.cast.as_ref().map(|cast| cast::put(OBJECT, cast));
     let bytes = filled.as_deref().unwrap_or(OBJECT);
-    let mut object = object(bytes, &facts.layout, options)?;
+    let mut object = object(bytes, &facts.layout, &survey.paging(), options)?;
     let mut verdicts: Vec<Verdict> = vec![];
     let mut kprobes = vec![];
     for (family, point, choice) in choices {
@@ -143,9 +145,12 @@ pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes> {
             reason: String::new(),
             remedy: None,
         };
-        if let Need::InsteadOf(others) = point.need
-            && let Some(other) = others.iter().find_map(attached)
-        {
+        let other = match point.need {
+            Need::InsteadOf(others) => others.iter().find_map(attached),
+            Need::UnlessAllReach(other) if funnel.is_ok() => attached(&other),
+            _ => None,
+        };
+        if let Some(other) = other {
             verdict.required = false;
             verdict.reason = format!("not needed: {} tells it", other.symbol);
         } else {
@@ -282,7 +287,7 @@ impl Probes {
     }
 }
 
-fn object(bytes: &[u8], layout: &Layout, options: &Options) -> Result<Ebpf> {
+fn object(bytes: &[u8], layout: &Layout, paging: &Paging, options: &Options) -> Result<Ebpf> {
     // Levels of aya-log are those of `log::Level`; 0 lets the verifier remove every log statement.
     let level = if options.log {
         log::Level::Warn as u8
@@ -297,7 +302,7 @@ fn object(bytes: &[u8], layout: &Layout, options: &Options) -> Result<Ebpf> {
     }
     loader
         .override_global("LAYOUT", layout, true)
-        .override_global("PAGING", &options.paging, true)
+        .override_global("PAGING", paging, true)
         .override_global("AYA_LOG_LEVEL", &level, false)
         .load(bytes)
         .map_err(|error| anyhow::anyhow!("{}", Failure::of(&error)))

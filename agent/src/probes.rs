@@ -57,6 +57,9 @@ pub enum Need {
     IfPresent,
     /// It tells more where it can be had; another point stands in for it.
     Extra,
+    /// It reaches this point (by number) wherever it measures something, unless the compiler has copied that into it: not
+    /// attached if that can be ruled out for all such points, needed like `IfPresent` if not.
+    UnlessAllReach(u32),
     /// It stands in for these points (by number): not attached if one of them is, needed like `IfPresent` if not.
     InsteadOf(&'static [u32]),
 }

@@ -40,15 +40,14 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
         )
     })?;
     let kernel = Kernel::read(args.probes.btf.as_deref())?;
-    let survey = Survey::open(&kernel);
+    let mut survey = Survey::open(&kernel);
     let options = load::Options {
         choice: args.probes.choice(),
         log: args.bpf_log,
         holders: args.track_holders,
         latency: !args.no_latency,
-        paging: survey.paging(),
     };
-    let mut probes = load::load(&kernel, &options)?;
+    let mut probes = load::load(&kernel, &mut survey, &options)?;
     drop(kernel);
     report(&probes)?;
     probes.adopt(survey)?;

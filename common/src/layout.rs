@@ -55,15 +55,17 @@ pub struct Layout {
     pub func_arg: u32,
     /// 1 if [`CAST`] and [`CAST_TYPE`] were replaced in the programs.
     pub cast: u32,
+    /// 1 if all functions that give pins back go through the point `GUP_PUT`.
+    pub funnel: u32,
     /// Not of the kernel: 1 if it is to be noted who holds pins.
     pub track_holders: u32,
     /// Not of the kernel: 1 if requests for user pages are timed.
     pub latency: u32,
     /// Number of parameters of the function that stands for each point: a fexit program finds the
-    /// return value behind them. Of even length, so that the whole is a multiple of 8 bytes.
-    pub args: [u32; POINTS + POINTS % 2],
+    /// return value behind them. Of odd length, so that the whole is a multiple of 8 bytes.
+    pub args: [u32; POINTS | 1],
 }
-const _: () = assert!(size_of::<Layout>() == 4 * (24 + POINTS + POINTS % 2));
+const _: () = assert!(size_of::<Layout>() == 4 * (25 + (POINTS | 1)));
 pod!(Layout);
 
 impl Layout {
@@ -91,8 +93,9 @@ impl Layout {
         foll_inner: 0,
         func_arg: 0,
         cast: 0,
+        funnel: 0,
         track_holders: 0,
         latency: 1,
-        args: [0; POINTS + POINTS % 2],
+        args: [0; POINTS | 1],
     };
 }

@@ -10,7 +10,10 @@
 //!
 //! [`take`] is for those who need it once.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use daxscope_common::tables::Paging;
@@ -82,6 +85,20 @@ impl Survey {
         let surveyor = self.list.as_ref().ok();
         let surveyor = surveyor.and_then(|list| list.looks.backing.as_ref().ok());
         surveyor.map_or(Paging::UNKNOWN, Surveyor::paging)
+    }
+
+    /// Memory of the kernel.
+    ///
+    /// # Errors
+    /// When there is no reader, or it cannot read that.
+    pub fn memory(&mut self, range: Range<u64>) -> Result<Vec<u8>> {
+        let List { reader, .. } = self
+            .list
+            .as_mut()
+            .map_err(|reason| anyhow::anyhow!("{reason}"))?;
+        let mut bytes = vec![0; usize::try_from(range.end - range.start)?];
+        reader.read(range.start, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// Reads the kernel's list of pagemaps, or where that is impossible sysfs, and measures each within a budget for

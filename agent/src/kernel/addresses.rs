@@ -1,4 +1,4 @@
-//! Where the kernel keeps a few of its variables. They stay in this process: nothing prints them.
+//! Where the kernel keeps a few of its variables and functions. The addresses stay in this process: nothing prints them.
 
 use std::collections::HashMap;
 
@@ -17,6 +17,9 @@ pub(super) const HIDDEN: &str = "/proc/kallsyms hides the kernel's addresses: it
 #[derive(Debug, Default)]
 pub struct Addresses {
     found: HashMap<&'static str, u64>,
+    /// Where the next symbol begins, by where one that was found does.
+    ends: HashMap<u64, u64>,
+    last: Option<u64>,
     shown: bool,
 }
 
@@ -35,13 +38,21 @@ impl Addresses {
         found.shown()
     }
 
-    /// Notes the variable of a line of `/proc/kallsyms`, which has them with `CONFIG_KALLSYMS_ALL`.
+    /// Notes a line of `/proc/kallsyms`, which has variables with `CONFIG_KALLSYMS_ALL`. Lines are in the order of addresses.
     pub(super) fn note(&mut self, line: &Line, wanted: &[&'static str]) {
+        if let Some(last) = self.last
+            && let Some(address) = line.address()
+            && address != last
+        {
+            self.ends.insert(last, address);
+            self.last = None;
+        }
         if !line.module
             && let Some(name) = wanted.iter().find(|name| name.as_bytes() == line.name)
             && let Some(address) = line.address()
         {
             self.shown |= address != 0;
+            self.last = Some(address);
             // A name that is there twice says nothing.
             if self.found.insert(name, address).is_some() {
                 self.found.insert(name, 0);
@@ -61,7 +72,15 @@ impl Addresses {
         Ok(self)
     }
 
-    /// The address of a variable.
+    /// Where a function begins and the next symbol does, if that is known.
+    #[must_use]
+    pub fn extent(&self, name: &str) -> Option<std::ops::Range<u64>> {
+        let start = *self.found.get(name)?;
+        let end = *self.ends.get(&start)?;
+        (start < end).then_some(start..end)
+    }
+
+    /// The address of a variable or function.
     ///
     /// # Errors
     /// When the kernel has none of that name, or does not list it.
@@ -91,6 +110,15 @@ mod tests {
             found.of("pgmap_array").expect("listed"),
             0xffff_ffff_9fdf_3d30
         );
+    }
+
+    #[test]
+    fn a_function_ends_where_the_next_symbol_begins() {
+        let list = "0000000000001000 D vmemmap_base\n0000000000001000 D alias\n0000000000001040 D next\n\
+                    0000000000002000 b pgmap_array\n";
+        let found = Addresses::from(list.as_bytes(), &WANTED).expect("addresses");
+        assert_eq!(found.extent("vmemmap_base"), Some(0x1000..0x1040));
+        assert_eq!(found.extent("pgmap_array"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     addresses::{Addresses, SYMBOLS},
     paging,
 };
-use crate::inventory::pagemaps;
+use crate::{inventory::pagemaps, probes::gup};
 
 /// Where tracefs lists them; the second on hosts that only mount debugfs.
 const TRACEABLE: [&str; 2] = [
@@ -37,7 +37,7 @@ pub enum Traceable {
 pub struct Symbols {
     traceable: Option<HashSet<String>>,
     present: HashSet<String>,
-    /// Where the kernel keeps the variables that an inventory starts from; `Err` holds why that is not known.
+    /// Where the kernel keeps the variables that an inventory starts from, and the functions that give pins back; `Err` holds why that is not known.
     pub addresses: Result<Addresses>,
 }
 
@@ -48,13 +48,13 @@ impl Symbols {
     pub fn read() -> Self {
         let points = crate::probes::points().flat_map(|(_, point)| point.symbols);
         let wanted: BTreeSet<&[u8]> = points.map(|name| name.as_bytes()).collect();
-        let variables = [&[pagemaps::VARIABLE], paging::VARIABLES].concat();
+        let addressed = [&[pagemaps::VARIABLE], paging::VARIABLES, &gup::releases()].concat();
         let open = |path: &str| File::open(path).map(|list| BufReader::with_capacity(CHUNK, list));
         let (mut present, mut addresses) = (HashSet::new(), Addresses::default());
         let listed = open(SYMBOLS).map(|list| {
             each(list, |line| {
                 keep(&mut present, &wanted, line.name);
-                addresses.note(line, &variables);
+                addresses.note(line, &addressed);
                 // Those of modules come last, and nothing that is wanted is in a module.
                 !line.module
             });

@@ -58,7 +58,7 @@ pub(super) fn required(kernel: &Kernel, point: &Point) -> bool {
     match point.need {
         Need::Always => true,
         Need::Extra => false,
-        Need::IfPresent | Need::InsteadOf(_) => {
+        Need::IfPresent | Need::InsteadOf(_) | Need::UnlessAllReach(_) => {
             let absent = |symbol: &&str| kernel.symbols.traceable(symbol) == Traceable::Absent;
             !point.symbols.iter().all(absent)
         }

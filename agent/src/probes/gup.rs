@@ -57,6 +57,16 @@ const THIRD: Reads = &[(2, &["pages"]), (3, &["gup_flags"])];
 const FOURTH: Reads = &[(3, &["pages"]), (2, &["gup_flags"])];
 const FIFTH: Reads = &[(4, &["pages"]), (3, &["gup_flags"])];
 
+/// The static function that all others which give pins back were written to call; newest name first.
+pub(crate) const RELEASE: &[&str] = &["gup_put_folio", "put_compound_head"];
+
+/// The functions that give pins back: the static one that all others may go through, and those.
+pub(crate) fn releases() -> Vec<&'static str> {
+    let points = FAMILY.points.iter();
+    let points = points.filter(|point| point.number >= point::GUP_PUT);
+    points.flat_map(|point| point.symbols).copied().collect()
+}
+
 /// An exported way to give pins back.
 const fn unpin(number: u32, symbols: &'static [&'static str], reads: Reads) -> Point {
     Point {
@@ -65,7 +75,7 @@ const fn unpin(number: u32, symbols: &'static [&'static str], reads: Reads) -> P
         symbols,
         returns: true,
         reads,
-        need: Need::IfPresent,
+        need: Need::UnlessAllReach(point::GUP_PUT),
     }
 }
 const ONE: Reads = &[(0, &["page", "folio"])];
@@ -124,11 +134,12 @@ pub static FAMILY: Family = Family {
             &["get_user_pages_locked"],
             FOURTH,
         ),
-        // Static, and all exported functions below go through it or through an inlined copy; renamed in 5.19.
+        // Static, and all exported functions below go through it or through an inlined copy (load/funnel.rs tells); renamed in
+        // 5.19.
         Point {
             name: "gup_put",
             number: point::GUP_PUT,
-            symbols: &["gup_put_folio", "put_compound_head"],
+            symbols: RELEASE,
             returns: false,
             reads: &[(0, &["folio", "page"]), (1, &["refs"]), (2, &["flags"])],
             need: Need::Extra,
@@ -213,8 +224,9 @@ static ERRORS: Metric = Metric {
 static UNPINNED: Metric = Metric {
     name: "unpinned_pages_total",
     kind: Kind::Counter,
-    help: "Pins given back, those that the kernel itself undoes included. Source: entries of the exported unpin \
-           functions and, outside of those, of gup_put_folio (put_compound_head before 5.19) with FOLL_PIN.",
+    help: "Pins given back, those that the kernel itself undoes included. Source: entry of gup_put_folio \
+           (put_compound_head before 5.19) with FOLL_PIN; where the compiler copied that into others (probe_attached \
+           tells), entries of the exported unpin functions too, and of it outside of those.",
     labels: &["geometry"],
 };
 

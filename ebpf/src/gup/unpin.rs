@@ -29,7 +29,8 @@ fn enter_put(call: &impl Call, _point: u32) {
         return;
     };
     let frame = call.frame();
-    if flags as u32 & layout!(foll_pin) == 0 || flight::inside(RELEASE, frame) {
+    let nested = || layout!(funnel) == 0 && flight::inside(RELEASE, frame);
+    if flags as u32 & layout!(foll_pin) == 0 || nested() {
         return;
     }
     let refs = u64::from(refs as u32);
@@ -55,8 +56,8 @@ fn note(call: &impl Call, found: u32, at: u64, n: u64, range: u32) {
 }
 
 // The exported functions that give pins back, which call each other. The compiler may have inlined the function above
-// into any of them (as gcc did on 7.3), so these count what they give back, and that one only what is left: what the
-// kernel undoes inside a request.
+// into any of them (as gcc did on 7.3); then these count what they give back, and that one only what is left: what the
+// kernel undoes inside a request. Where it was not, that one is all that is attached (agent/src/load/funnel.rs).
 point!(unpin_user_page, UNPIN_USER_PAGE, enter: enter_unpin_one, exit: exit_unpin);
 point!(unpin_user_pages, UNPIN_USER_PAGES, enter: enter_unpin_array, exit: exit_unpin);
 point!(unpin_user_pages_dirty_lock, UNPIN_USER_PAGES_DIRTY_LOCK, enter: enter_unpin_array, exit: exit_unpin);
