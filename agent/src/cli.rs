@@ -128,6 +128,7 @@ impl ProbeArgs {
 }
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct RunArgs {
     /// Address and port to serve on; anything but loopback is open to whoever can reach it
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9954")]

@@ -102,6 +102,7 @@ pub fn load(kernel: &Kernel, survey: &mut Survey, options: &Options) -> Result<P
         options.choice,
         &kernel.preemption,
         facts.kprobes_count_misses,
+        options.latency,
     );
     let choices: Vec<_> = probes::points()
         .map(|(family, point)| (family, point, choose(kernel, point)))

@@ -48,13 +48,13 @@ impl Symbols {
     pub fn read() -> Self {
         let points = crate::probes::points().flat_map(|(_, point)| point.symbols);
         let wanted: BTreeSet<&[u8]> = points.map(|name| name.as_bytes()).collect();
-        let addressed = [&[pagemaps::VARIABLE], paging::VARIABLES, &gup::releases()].concat();
+        let placed = [&[pagemaps::VARIABLE], paging::VARIABLES, &gup::releases()].concat();
         let open = |path: &str| File::open(path).map(|list| BufReader::with_capacity(CHUNK, list));
         let (mut present, mut addresses) = (HashSet::new(), Addresses::default());
         let listed = open(SYMBOLS).map(|list| {
             each(list, |line| {
                 keep(&mut present, &wanted, line.name);
-                addresses.note(line, &addressed);
+                addresses.note(line, &placed);
                 // Those of modules come last, and nothing that is wanted is in a module.
                 !line.module
             });

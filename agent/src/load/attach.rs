@@ -79,7 +79,10 @@ fn by(
     let names = programs(point.name, mechanism);
     let wanted = || {
         let ends = names.iter();
-        ends.filter(|(end, _)| *end == End::Entry || point.returns)
+        ends.filter(|(end, _)| match end {
+            End::Entry => !order.return_tells(point.number, mechanism),
+            End::Return => point.returns,
+        })
     };
     for (end, name) in wanted() {
         let program = object

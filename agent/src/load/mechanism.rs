@@ -1,5 +1,7 @@
 //! fentry or kprobe: which is tried first on this kernel, and why.
 
+use daxscope_common::point::GUP_ENTRIES;
+
 use crate::kernel::preemption::Preemption;
 
 /// How a point is probed.
@@ -36,6 +38,8 @@ pub(super) struct Order<'a> {
     preemption: &'a Preemption,
     /// Whether the kernel counts what kprobes miss.
     pub(super) kprobes_count_misses: bool,
+    /// Whether requests for user pages are timed.
+    latency: bool,
 }
 
 impl<'a> Order<'a> {
@@ -46,6 +50,7 @@ impl<'a> Order<'a> {
         choice: Choice,
         preemption: &'a Preemption,
         kprobes_count_misses: bool,
+        latency: bool,
     ) -> Self {
         use Mechanism::{Fentry, Kprobe};
         let mechanisms: &[_] = match (choice, preemption) {
@@ -58,7 +63,13 @@ impl<'a> Order<'a> {
             mechanisms,
             preemption,
             kprobes_count_misses,
+            latency,
         }
+    }
+
+    /// Whether the return of a point tells all that there is to tell, by a mechanism: fexit sees the arguments too.
+    pub(super) fn return_tells(&self, point: u32, by: Mechanism) -> bool {
+        !self.latency && by == Mechanism::Fentry && (point as usize) < GUP_ENTRIES
     }
 
     /// What there is to say of a point that is attached by a mechanism of this order.

@@ -183,6 +183,8 @@ pub(crate) fn pins(
     let watched = pinned.get(&account.pagemap.pgmap);
     Pins {
         before: match source {
+            // What is given back inside a request looks like any other release then.
+            _ if probes.facts.layout.latency == 0 => None,
             WATCHED => Some(0),
             _ => probes.known.pinned_before(account.pagemap),
         },

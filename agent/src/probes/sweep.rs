@@ -138,7 +138,6 @@ const fn thread(key: u64) -> u32 {
 }
 
 /// The lane of a key of the hash.
-#[expect(clippy::cast_possible_truncation, reason = "a few bits are left")]
 const fn lane(key: u64) -> u32 {
     (key >> (u64::BITS - STACK_POWER)) as u32
 }
