@@ -49,6 +49,9 @@ pub struct Layout {
     pub foll_longterm: u32,
     /// Number of the bit of `page.flags` that marks the head of a compound page (`PG_head`); [`ABSENT`] if it is not known.
     pub page_head: u32,
+    /// `struct task_struct.mm` and `struct mm_struct.pgd`.
+    pub task_mm: u32,
+    pub mm_pgd: u32,
     /// Flags one of which is set where `get_user_pages_unlocked` is called by another entry point (`mm/gup.c`); 0 if it never is.
     pub foll_inner: u32,
     /// 1 if the kernel has the helper `bpf_get_func_arg`.
@@ -65,7 +68,7 @@ pub struct Layout {
     /// return value behind them. Of odd length, so that the whole is a multiple of 8 bytes.
     pub args: [u32; POINTS | 1],
 }
-const _: () = assert!(size_of::<Layout>() == 4 * (25 + (POINTS | 1)));
+const _: () = assert!(size_of::<Layout>() == 4 * (27 + (POINTS | 1)));
 pod!(Layout);
 
 impl Layout {
@@ -90,6 +93,8 @@ impl Layout {
         altmap_alloc: ABSENT,
         foll_longterm: 0,
         page_head: ABSENT,
+        task_mm: ABSENT,
+        mm_pgd: ABSENT,
         foll_inner: 0,
         func_arg: 0,
         cast: 0,

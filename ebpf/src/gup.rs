@@ -4,6 +4,7 @@
 
 mod flight;
 mod holders;
+mod leaf;
 mod runs;
 mod unpin;
 
@@ -18,12 +19,16 @@ use daxscope_common::{
     gup::{Gup, GupErrors, PINNED_PAGEMAPS, Pinned},
     holders::NO_STACK,
     lost,
-    point::{GET_USER_PAGES_UNLOCKED, GUP_ENTRIES, MEMFD_PIN_FOLIOS},
+    point::{
+        GET_USER_PAGES_REMOTE, GET_USER_PAGES_UNLOCKED, GUP_ENTRIES, MEMFD_PIN_FOLIOS,
+        PIN_USER_PAGES_REMOTE,
+    },
     span::Span,
 };
 
 use self::{
     flight::REQUEST,
+    leaf::one_leaf,
     runs::{DEVICE, GEOMETRY, MIXED, SAMPLED, UNPROVEN, count_parts, look, page_at},
 };
 use crate::{
@@ -70,6 +75,15 @@ const NO_FLAGS: usize = usize::MAX;
 fn nestable(point: u32) -> bool {
     point == GET_USER_PAGES_UNLOCKED
 }
+
+/// Whether the first argument is the `mm_struct` of another process, before the address.
+#[inline(always)]
+fn remote(point: u32) -> bool {
+    point == PIN_USER_PAGES_REMOTE || point == GET_USER_PAGES_REMOTE
+}
+
+/// Fewer pages than this are as well read as looked up.
+const LEAF_MIN: u64 = 8;
 
 /// Whether a call is made by another entry point, and left to that.
 #[inline(always)]
@@ -164,7 +178,18 @@ fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
     let longterm = flags & layout!(foll_longterm) != 0;
     // No array: the caller wants the pages faulted in, and gets no reference to them.
     let found = if ret > 0 && pages != 0 {
-        count_pages(pages, ret as u64, point, longterm, ns)
+        // Where the arguments can be seen; else a kprobe would have to keep two more of them.
+        let whole = |n, first| {
+            C::ARGS_AT_RETURN && n > LEAF_MIN && FLAGS != NO_FLAGS && {
+                let (mm, start) = if remote(point) {
+                    (call.arg(0), call.arg(1))
+                } else {
+                    (Some(0), call.arg(0))
+                };
+                matches!((mm, start), (Some(mm), Some(start)) if one_leaf(mm, start, n, first) != 0)
+            }
+        };
+        count_pages(pages, ret as u64, point, longterm, ns, whole)
     } else {
         count_call(point, UNKNOWN, longterm, ns)
     };
@@ -178,13 +203,21 @@ fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
     }
 }
 
-/// Counts a request and what it returned: `n` pages, at least one. Returns [`DEVICE`] if there was device memory among
-/// them.
+/// Counts a request and what it returned: `n` pages, at least one, of which `whole` may know from the first that all are of one
+/// pagemap. Returns [`DEVICE`] if there was device memory among them.
 #[inline(always)]
-fn count_pages(pages: u64, n: u64, point: u32, longterm: bool, ns: u64) -> u32 {
+fn count_pages(
+    pages: u64,
+    n: u64,
+    point: u32,
+    longterm: bool,
+    ns: u64,
+    whole: impl Fn(u64, u64) -> bool,
+) -> u32 {
     // A page of the system costs two reads and no call.
-    let pgmap = if n == 1 {
-        pagemap_of_page(page_at(pages, 0))
+    let first = page_at(pages, 0);
+    let pgmap = if n == 1 || whole(n, first) {
+        pagemap_of_page(first)
     } else {
         look(pages, n)
     };

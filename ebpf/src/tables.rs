@@ -22,12 +22,15 @@ static TABLES_PIECE: Array<Piece> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[unsafe(no_mangle)]
 pub static PAGING: Paging = Paging::UNKNOWN;
 
+/// Reads one field of [`PAGING`].
 macro_rules! paging {
     ($field:ident) => {
         // SAFETY: a field of a static, aligned and never written by us.
-        unsafe { core::ptr::read_volatile(&raw const PAGING.$field) }
+        unsafe { core::ptr::read_volatile(&raw const $crate::tables::PAGING.$field) }
     };
 }
+
+pub(crate) use paging;
 
 const ENOENT: i32 = 2;
 const EFAULT: i32 = 14;
@@ -35,13 +38,15 @@ const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
 
 /// `_PAGE_PRESENT` and `_PAGE_PSE`, `arch/x86/include/asm/pgtable_types.h`.
-const PRESENT: u64 = 1;
-const BLOCK: u64 = 1 << 7;
+pub const PRESENT: u64 = 1;
+pub const BLOCK: u64 = 1 << 7;
 /// Bits of an address that index one level, and those below the last.
-const LEVEL_BITS: u32 = 9;
-const PAGE_BITS: u32 = 12;
+pub const LEVEL_BITS: u32 = 9;
+pub const PAGE_BITS: u32 = 12;
+/// Mask of such an index.
+pub const ENTRIES_MASK: u64 = ENTRIES as u64 - 1;
 /// x86-64 has four levels or five.
-const LEVELS: u32 = 5;
+pub const LEVELS: u32 = 5;
 
 /// Argument 0 says where a live pagemap starts, argument 1 is a physical address in one of its ranges. Returns 0 with
 /// [`TABLES_PIECE`] written, or a negated errno.
@@ -95,7 +100,7 @@ fn follow(piece: *mut Piece, address: u64) -> i32 {
         if level == 0 {
             break;
         }
-        let index = address >> ((PAGE_BITS + LEVEL_BITS * level) & 63) & (ENTRIES as u64 - 1);
+        let index = address >> ((PAGE_BITS + LEVEL_BITS * level) & 63) & ENTRIES_MASK;
         entry = match read::<u64>(table + 8 * index) {
             Some(entry) if entry & PRESENT == 0 => 0,
             Some(entry) => entry,

@@ -92,6 +92,8 @@ impl Facts {
         layout.altmap_reserve = altmap("reserve").unwrap_or(ABSENT);
         layout.altmap_free = altmap("free").unwrap_or(ABSENT);
         layout.altmap_alloc = altmap("alloc").unwrap_or(ABSENT);
+        layout.task_mm = btf.offset("task_struct", "mm").unwrap_or(ABSENT);
+        layout.mm_pgd = btf.offset("mm_struct", "pgd").unwrap_or(ABSENT);
         layout.page_size = btf.size("page").unwrap_or(0);
         let foll_pin = btf.anonymous_enumerator("FOLL_PIN");
         layout.foll_pin = foll_pin.unwrap_or(FOLL_PIN_MACRO);
