@@ -123,7 +123,13 @@ fn compared(figures: &Figures) -> Vec<Line> {
             "pin-512",
             "pin-huge",
             1.5,
-            "pin 512 pages of a 2M folio, against one page",
+            "pin 512 pages of a 2M folio by io_uring (an unpin is in it from 6.3 on), against one page",
+        ),
+        (
+            "pair-512",
+            "pair-huge",
+            1.5,
+            "pin and unpin 512 pages of a 2M folio by process_vm_readv, against one page",
         ),
         (
             "unpin-512",
