@@ -1,158 +1,118 @@
 //! A snapshot in the text format of Prometheus, and the list of all metrics in Markdown.
-//!
-//! Of the format (prometheus.io, "Exposition formats", version 0.0.4) we need thirty lines. The `prometheus` crate's encoder took
-//! more instructions than everything else of a scrape: it formats each number as a float, each label once a bucket.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use anyhow::{Context as _, Result};
 use daxscope_common::hist::{self, Hist};
+use prometheus::{
+    TextEncoder,
+    proto::{self, MetricFamily, MetricType},
+};
 
 use crate::snapshot::{Bounds, Kind, Metric, Sample, Snapshot, Value};
 
 /// The media type of [`encode`].
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 const PREFIX: &str = "daxscope_";
-const NANOSECONDS: u64 = 1_000_000_000;
+const NANOSECONDS: f64 = 1e9;
 
 /// The exposition of a snapshot: the given metrics in their order, each with all its series.
-pub fn encode<'a>(metrics: impl Iterator<Item = &'a Metric>, snapshot: &Snapshot) -> String {
-    let mut series: BTreeMap<*const Metric, Vec<&Sample>> = BTreeMap::new();
-    for sample in &snapshot.samples {
+///
+/// # Errors
+/// When the encoder refuses a family.
+pub fn encode<'a>(metrics: impl Iterator<Item = &'a Metric>, snapshot: Snapshot) -> Result<String> {
+    let mut series: BTreeMap<*const Metric, Vec<Sample>> = BTreeMap::new();
+    for sample in snapshot.samples {
         series.entry(sample.metric).or_default().push(sample);
     }
-    let ends = ends();
     let mut text = String::with_capacity(1 << 16);
     for metric in metrics {
-        if let Some(samples) = series.get(&std::ptr::from_ref(metric)) {
-            describe(&mut text, metric);
-            for sample in samples {
-                write(&mut text, sample, &ends);
-            }
+        let Some(samples) = series.remove(&std::ptr::from_ref(metric)) else {
+            continue;
+        };
+        // One at a time: each is built in the memory of the one before it.
+        TextEncoder::new()
+            .encode_utf8(&[family(metric, samples)], &mut text)
+            .with_context(|| format!("cannot encode {PREFIX}{}", metric.name))?;
+    }
+    Ok(text)
+}
+
+fn family(metric: &Metric, samples: Vec<Sample>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(format!("{PREFIX}{}", metric.name));
+    family.set_help(metric.help.into());
+    family.set_field_type(match metric.kind {
+        Kind::Counter => MetricType::COUNTER,
+        Kind::Gauge => MetricType::GAUGE,
+        Kind::Histogram(_) => MetricType::HISTOGRAM,
+    });
+    family.set_metric(samples.into_iter().map(series_of).collect());
+    family
+}
+
+fn series_of(sample: Sample) -> proto::Metric {
+    let label = |(name, value): (&&str, String)| {
+        let mut label = proto::LabelPair::default();
+        label.set_name((*name).into());
+        label.set_value(value);
+        label
+    };
+    let labels = sample.metric.labels.iter().zip(sample.labels).map(label);
+    let mut series = proto::Metric::from_label(labels.collect());
+    match (&sample.value, sample.metric.kind) {
+        (Value::Durations(durations), Kind::Histogram(bounds)) => {
+            series.set_histogram(histogram(durations, bounds));
+        }
+        (value, Kind::Counter) => {
+            let mut counter = proto::Counter::default();
+            counter.set_value(number(value));
+            series.set_counter(counter);
+        }
+        (value, _) => {
+            let mut gauge = proto::Gauge::default();
+            gauge.set_value(number(value));
+            series.set_gauge(gauge);
         }
     }
-    text
+    series
 }
 
-/// The powers of two at which buckets may end, as their lines go on from there.
-fn ends() -> Vec<String> {
-    let end = |power: u32| {
-        let mut text = String::new();
-        seconds(&mut text, 1u64 << power);
-        text + "\"} "
-    };
-    (hist::MIN_POWER..=hist::MAX_POWER).map(end).collect()
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the crate has only f64: exact to 2^53"
+)]
+fn number(value: &Value) -> f64 {
+    match value {
+        Value::Count(count) => *count as f64,
+        Value::Real(real) => *real,
+        Value::Durations(_) => f64::NAN,
+    }
 }
 
-fn describe(text: &mut String, metric: &Metric) {
-    push(text, &["# HELP ", PREFIX, metric.name, " "]);
-    escape(text, metric.help, false);
-    let kind = metric.kind.name();
-    push(text, &["\n# TYPE ", PREFIX, metric.name, " ", kind, "\n"]);
-}
-
-fn write(text: &mut String, sample: &Sample, ends: &[String]) {
-    let name = sample.metric.name;
-    let labels = labels(sample);
-    // Writing to a String cannot fail.
-    let _ = match &sample.value {
-        Value::Durations(durations) => {
-            if let Kind::Histogram(bounds) = sample.metric.kind {
-                histogram(text, name, &labels, durations, (bounds, ends));
-            }
-            return;
-        }
-        Value::Count(count) => {
-            line(text, name, "", &labels);
-            writeln!(text, "{count}")
-        }
-        Value::Real(real) => {
-            line(text, name, "", &labels);
-            writeln!(text, "{real}")
-        }
-    };
-}
-
-/// Cumulative buckets; a slot is counted by the first bound that is not below its own.
-fn histogram(
-    text: &mut String,
-    name: &str,
-    labels: &str,
-    durations: &Hist,
-    (bounds, ends): (Bounds, &[String]),
-) {
-    let comma = if labels.is_empty() { "" } else { "," };
-    let bucket = format!("{PREFIX}{name}_bucket{{{labels}{comma}le=\"");
+/// Cumulative buckets; a slot is counted by the first bound that is not below its own. The last, `+Inf`, is the encoder's:
+/// given, it would be printed as `inf`.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the crate has only f64: exact to 2^53"
+)]
+fn histogram(durations: &Hist, bounds: Bounds) -> proto::Histogram {
     let mut slots = durations.slots.iter();
     let (mut below, mut taken) = (0, 0);
-    for power in bounds {
+    let bucket = |power: &u32| {
         let end = hist::slot(1 << power) + 1;
         below += slots.by_ref().take(end - taken).sum::<u64>();
         taken = end;
-        push(text, &[&bucket, &ends[(power - hist::MIN_POWER) as usize]]);
-        let _ = writeln!(text, "{below}");
-    }
-    let count = below + slots.sum::<u64>();
-    let _ = writeln!(text, "{bucket}+Inf\"}} {count}");
-    line(text, name, "_sum", labels);
-    seconds(text, durations.sum);
-    text.push('\n');
-    line(text, name, "_count", labels);
-    let _ = writeln!(text, "{count}");
-}
-
-/// A line up to its value.
-fn line(text: &mut String, name: &str, suffix: &str, labels: &str) {
-    push(text, &[PREFIX, name, suffix]);
-    if !labels.is_empty() {
-        push(text, &["{", labels, "}"]);
-    }
-    text.push(' ');
-}
-
-/// `name="value",name="value"`
-fn labels(sample: &Sample) -> String {
-    let mut text = String::with_capacity(128);
-    for (name, value) in sample.metric.labels.iter().zip(&sample.labels) {
-        let comma = if text.is_empty() { "" } else { "," };
-        push(&mut text, &[comma, name, "=\""]);
-        escape(&mut text, value, true);
-        text.push('"');
-    }
-    text
-}
-
-fn escape(text: &mut String, raw: &str, quoted: bool) {
-    let mut rest = raw;
-    while let Some(at) = rest.find(['\\', '\n', '"']) {
-        let (plain, from) = rest.split_at(at);
-        text.push_str(plain);
-        text.push_str(match from.as_bytes()[0] {
-            b'\n' => "\\n",
-            b'"' if quoted => "\\\"",
-            b'"' => "\"",
-            _ => "\\\\",
-        });
-        rest = &from[1..];
-    }
-    text.push_str(rest);
-}
-
-/// Nanoseconds in seconds, exactly.
-fn seconds(text: &mut String, nanoseconds: u64) {
-    let _ = write!(text, "{}", nanoseconds / NANOSECONDS);
-    let part = nanoseconds % NANOSECONDS;
-    if part > 0 {
-        let start = text.len();
-        let _ = write!(text, ".{part:09}");
-        let digits = text[start..].trim_end_matches('0').len();
-        text.truncate(start + digits);
-    }
-}
-
-fn push(text: &mut String, parts: &[&str]) {
-    for part in parts {
-        text.push_str(part);
-    }
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound((1u64 << power) as f64 / NANOSECONDS);
+        bucket.set_cumulative_count(below);
+        bucket
+    };
+    let mut histogram = proto::Histogram::default();
+    histogram.set_bucket(bounds.iter().map(bucket).collect());
+    histogram.set_sample_count(below + slots.sum::<u64>());
+    histogram.set_sample_sum(durations.sum as f64 / NANOSECONDS);
+    histogram
 }
 
 /// All metrics as a Markdown document.
@@ -186,23 +146,6 @@ pub fn markdown<'a>(metrics: impl Iterator<Item = &'a Metric>) -> String {
 mod tests {
     use super::*;
     use crate::snapshot::{CALLS, REGIONS};
-
-    #[test]
-    fn nanoseconds_are_seconds_to_the_last_digit() {
-        for (ns, words) in [
-            (0, "0"),
-            (1, "0.000000001"),
-            (1024, "0.000001024"),
-            (1_500_000_000, "1.5"),
-            (2_000_000_000, "2"),
-            (1 << 37, "137.438953472"),
-            (u64::MAX, "18446744073.709551615"),
-        ] {
-            let mut text = String::new();
-            seconds(&mut text, ns);
-            assert_eq!(text, words);
-        }
-    }
 
     #[test]
     fn bounds_rise_to_the_end_of_the_slots() {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Result;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -85,7 +86,10 @@ fn reply(request: &Request<Incoming>, peer: IpAddr, probes: &Probes) -> Reply {
         return reply;
     }
     match request.uri().path() {
-        "/metrics" => typed(StatusCode::OK, metrics::CONTENT_TYPE, scrape(probes)),
+        "/metrics" => match scrape(probes) {
+            Ok(body) => typed(StatusCode::OK, metrics::CONTENT_TYPE, body),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
+        },
         "/healthz" => text(StatusCode::OK, "ok\n"),
         ask::PATH => holders(peer, probes),
         "/" => typed(StatusCode::OK, "text/html; charset=utf-8", page(probes)),
@@ -97,13 +101,13 @@ fn reply(request: &Request<Incoming>, peer: IpAddr, probes: &Probes) -> Reply {
 }
 
 /// The text of this moment. How long it took to make is for the next scrape to tell.
-fn scrape(probes: &Probes) -> String {
+fn scrape(probes: &Probes) -> Result<String> {
     let snapshot = probes::read(probes);
     let began = Instant::now();
-    let text = metrics::encode(probes::metrics(), &snapshot);
+    let text = metrics::encode(probes::metrics(), snapshot)?;
     let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     probes.exposition.store(took, Relaxed);
-    text
+    Ok(text)
 }
 
 /// Names of processes are not for whoever can reach the port.

@@ -49,7 +49,7 @@ fn snapshot() -> Snapshot {
 
 #[test]
 fn exposition_is_golden() {
-    let text = metrics::encode(probes::metrics(), &snapshot());
+    let text = metrics::encode(probes::metrics(), snapshot()).expect("encodes");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         std::fs::write(GOLDEN, &text).expect("writes the golden file");
     }
