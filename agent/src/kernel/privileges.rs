@@ -39,9 +39,16 @@ impl Privileges {
     pub fn missing(&self) -> Option<&'static str> {
         let has = |name| self.capabilities.contains(&name);
         let enough = has("CAP_SYS_ADMIN") || has("CAP_BPF") && has("CAP_PERFMON");
-        (!enough).then_some(
-            "loading probes needs CAP_BPF and CAP_PERFMON: run it with sudo, or give them to the binary with \
-             `setcap cap_bpf,cap_perfmon=ep daxscope`",
+        if !enough {
+            return Some(
+                "loading probes needs CAP_BPF and CAP_PERFMON: run it with sudo, or give them to the binary with \
+                 `setcap cap_bpf,cap_perfmon=ep daxscope`",
+            );
+        }
+        // A few programs would load even so, and see next to nothing.
+        (self.lockdown.as_deref() == Some("confidentiality")).then_some(
+            "lockdown=confidentiality forbids programs to read kernel memory (LOCKDOWN_BPF_READ_KERNEL): boot with \
+             lockdown=integrity, or without",
         )
     }
 
