@@ -4,6 +4,7 @@ mod advice;
 mod amount;
 mod crossings;
 mod cycles;
+mod displaced;
 mod errors;
 mod exposition;
 mod held;

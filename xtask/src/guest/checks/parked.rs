@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::stage::{Change, Moment, Stage};
-use super::{LISTEN, Scope};
+use super::{LISTEN, Scope, displaced};
 use crate::guest::agent::Agent;
 use crate::guest::oracle::{GUP, Hits, Returns, Seen};
 use crate::guest::pin::{By, Parked};
@@ -34,20 +34,25 @@ pub fn all(report: &mut Report) -> Result<()> {
             let stage = Stage::new(mechanism, agent, &hits, Scope::Full, false);
             killed(figures, &stage)
         });
+        report.check(&format!("parked/{mechanism}-displaced"), |figures| {
+            let agent = agent.as_ref().context("no agent runs")?;
+            let stage = Stage::new(mechanism, agent, &hits, Scope::Full, false);
+            displaced::each_is_counted(figures, &stage)
+        });
     }
     Ok(())
 }
 
 /// A system call whose entry point the agent watches by this mechanism: fentry cannot take the seven parameters of
 /// `pin_user_pages_remote` on 5.10 and 6.1.
-struct Way {
-    by: By,
-    symbol: &'static str,
-    labels: [(&'static str, &'static str); 2],
+pub(super) struct Way {
+    pub by: By,
+    pub symbol: &'static str,
+    pub labels: [(&'static str, &'static str); 2],
 }
 
 impl Way {
-    fn find(stage: &Stage, now: &Scrape) -> Result<Way> {
+    pub fn find(stage: &Stage, now: &Scrape) -> Result<Way> {
         let ways = [
             (By::ProcessVmReadv, "pin_user_pages_remote", "pin", "remote"),
             (By::Vmsplice, "get_user_pages_fast", "get", "fast"),
@@ -165,7 +170,7 @@ fn kernel_tells(scrape: &Scrape, symbol: &str) -> bool {
 }
 
 /// Once nothing is in flight any more, or clearly will be for good.
-fn settled(stage: &Stage) -> Result<Moment> {
+pub(super) fn settled(stage: &Stage) -> Result<Moment> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let now = stage.moment()?;

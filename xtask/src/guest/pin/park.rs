@@ -169,6 +169,10 @@ impl Parked {
         Ok(())
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, as it is.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
