@@ -113,7 +113,8 @@ fn enter<const PAGES: usize, const FLAGS: usize, C: Call>(call: &C, point: u32) 
         stack,
         ..Span::new(point, pages, UNKNOWN)
     };
-    flight::enter(REQUEST, false, call, span);
+    // Without BTF nothing is known of the flags, and it is seen by the frames.
+    flight::enter(REQUEST, nestable(point), call, span);
 }
 
 #[inline(always)]

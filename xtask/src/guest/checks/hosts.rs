@@ -10,9 +10,11 @@ use self::told::{
     all_required, attached_by, by_formula, check, check_any, gauges, honest, list, names, pagemap,
     refused, remedy, same, source, text, unmeasured,
 };
-use super::LISTEN;
+use super::stage::Stage;
+use super::{LISTEN, Scope, crossings};
 use crate::guest::agent::Agent;
 use crate::guest::host::{self, Means, Sysctl};
+use crate::guest::oracle::{self, Hits};
 use crate::guest::region::{Device, GEOMETRIES, Map, Mode, Namespaces, Wanted};
 use crate::guest::report::{Figures, Report};
 
@@ -104,7 +106,10 @@ fn no_btf(figures: &mut Figures, devices: &[Device]) -> Result<()> {
         scrape.total("daxscope_struct_pages", &[]),
     );
     unmeasured(figures, &scrape, devices);
-    Ok(())
+    // Which flags say that a call is made by another entry point is not known then; where the frames lie is.
+    let hits = Hits::watch(oracle::GUP.iter().map(|(symbol, ..)| *symbol))?;
+    let stage = Stage::new("kprobe", &agent, &hits, Scope::Brief, true);
+    crossings::nested(figures, &stage)
 }
 
 /// Types, but no addresses: the kernel's list cannot be found. sysfs has the same devices, a formula the same figures.
