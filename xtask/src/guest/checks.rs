@@ -20,6 +20,7 @@ mod stop;
 mod stuck;
 mod truth;
 mod twins;
+mod untimed;
 mod verdict;
 
 use std::fs::OpenOptions;
@@ -67,11 +68,13 @@ pub enum Part {
     Advice,
     /// What the agent says of its own cost
     SelfCost,
+    /// Requests that are counted and not timed
+    Untimed,
     /// Hosts that let the agent see less
     Hosts,
 }
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part::Figures,
     Part::Inventory,
     Part::Cycles,
@@ -82,6 +85,7 @@ const PARTS: [Part; 11] = [
     Part::Twins,
     Part::Advice,
     Part::SelfCost,
+    Part::Untimed,
     Part::Hosts,
 ];
 
@@ -119,6 +123,7 @@ pub fn main(args: &Args) -> Result<()> {
             Part::Twins => twins::all(&mut report),
             Part::Advice => advice::all(&mut report),
             Part::SelfCost => self_cost::all(&mut report),
+            Part::Untimed => untimed::all(&mut report),
             Part::Hosts => hosts::all(&mut report),
         }
     }
