@@ -54,6 +54,19 @@ pub fn geometry_in_flight(call: &impl Call) -> u32 {
     }
 }
 
+/// Ends a call of one of these rooms, in which no point calls itself or is called by another on purpose.
+#[inline(always)]
+pub fn returned(call: &impl Call, point: u32) -> Return {
+    span::exit(
+        &REGION_SPANS,
+        point,
+        false,
+        call.frame(),
+        point,
+        span::now(),
+    )
+}
+
 /// `void *memremap_pages(struct dev_pagemap *pgmap, int nid)`, mm/memremap.c.
 #[inline(always)]
 fn enter_memremap(call: &impl Call, point: u32) {
@@ -69,14 +82,7 @@ fn enter_memremap(call: &impl Call, point: u32) {
 
 #[inline(always)]
 fn exit_memremap(call: &impl Call, point: u32) {
-    let (pgmap, geometry, ns) = match span::exit(
-        &REGION_SPANS,
-        point,
-        false,
-        call.frame(),
-        point,
-        span::now(),
-    ) {
+    let (pgmap, geometry, ns) = match returned(call, point) {
         Return::Of(span, ns) => (span.arg, span.geometry, ns),
         Return::Nested => return,
         Return::Unmatched => match call.arg(0) {
@@ -270,14 +276,7 @@ fn is_same(live: &Pagemap, pgmap: u64, call: &impl Call) -> bool {
 /// Until here the struct pages were there.
 #[inline(always)]
 fn exit_memunmap(call: &impl Call, point: u32) {
-    let Return::Of(span, ns) = span::exit(
-        &REGION_SPANS,
-        point,
-        false,
-        call.frame(),
-        point,
-        span::now(),
-    ) else {
+    let Return::Of(span, ns) = returned(call, point) else {
         return;
     };
     // SAFETY: an entry is not changed once it is written.
@@ -337,14 +336,7 @@ fn altmap(pgmap: u64) -> bool {
 
 #[inline(always)]
 fn exit_init(call: &impl Call, point: u32) {
-    let Return::Of(span, ns) = span::exit(
-        &REGION_SPANS,
-        point,
-        false,
-        call.frame(),
-        point,
-        span::now(),
-    ) else {
+    let Return::Of(span, ns) = returned(call, point) else {
         return;
     };
     if let Some(stats) = MEMMAP_INIT.get_ptr_mut(span.geometry) {

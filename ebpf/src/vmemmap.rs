@@ -13,7 +13,7 @@ use crate::{
     call::{Call, point},
     hist::{add, record},
     layout::layout,
-    memremap::{REGION_SPANS, geometry_in_flight},
+    memremap::{REGION_SPANS, geometry_in_flight, returned},
     span::{self, Return},
 };
 
@@ -73,14 +73,7 @@ fn exit_int(call: &impl Call, point: u32) {
 
 #[inline(always)]
 fn exit(call: &impl Call, point: u32, succeeded: impl Fn(u64) -> bool) {
-    let Return::Of(span, ns) = span::exit(
-        &REGION_SPANS,
-        point,
-        false,
-        call.frame(),
-        point,
-        span::now(),
-    ) else {
+    let Return::Of(span, ns) = returned(call, point) else {
         return;
     };
     let Some(stats) = VMEMMAP.get_ptr_mut((point - FIRST) * SLOTS as u32 + span.geometry) else {
