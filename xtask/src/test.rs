@@ -216,8 +216,26 @@ fn guest_steps(kernels: Vec<(String, Result<Kernel>)>, args: &Args) -> Result<Ve
         "guests: {} on {accel:?}, {GUESTS_AT_ONCE} side by side",
         kernels.len()
     );
-    let queue = Mutex::new(VecDeque::from(kernels));
-    let reports = Mutex::new(Vec::new());
+    let prove = |(which, kernel): (String, Result<Kernel>)| {
+        let checks = kernel
+            .and_then(|kernel| proof::of(&kernel, args, accel))
+            .unwrap_or_else(|error| {
+                let check = Check::new("guest", "run", Outcome::Fail, format!("{error:#}"));
+                print_check(&which, &check);
+                vec![check]
+            });
+        Report {
+            place: which,
+            checks,
+        }
+    };
+    Ok(side_by_side(kernels, prove))
+}
+
+/// Does the same for each, [`GUESTS_AT_ONCE`] at a time.
+fn side_by_side<T: Send, U: Send>(all: Vec<T>, each: impl Fn(T) -> U + Sync) -> Vec<U> {
+    let queue = Mutex::new(VecDeque::from(all));
+    let done = Mutex::new(Vec::new());
     let next = || {
         queue
             .lock()
@@ -227,71 +245,41 @@ fn guest_steps(kernels: Vec<(String, Result<Kernel>)>, args: &Args) -> Result<Ve
     thread::scope(|scope| {
         for _ in 0..GUESTS_AT_ONCE {
             scope.spawn(|| {
-                while let Some((which, kernel)) = next() {
-                    let checks = kernel
-                        .and_then(|kernel| proof::of(&kernel, args, accel))
-                        .unwrap_or_else(|error| {
-                            let check =
-                                Check::new("guest", "run", Outcome::Fail, format!("{error:#}"));
-                            print_check(&which, &check);
-                            vec![check]
-                        });
-                    reports
-                        .lock()
-                        .expect("no thread panics with the reports")
-                        .push(Report {
-                            place: which,
-                            checks,
-                        });
+                while let Some(one) = next() {
+                    let result = each(one);
+                    done.lock()
+                        .expect("no thread panics with the results")
+                        .push(result);
                 }
             });
         }
     });
-    Ok(reports.into_inner().expect("all threads have ended"))
+    done.into_inner().expect("all threads have ended")
 }
 
 /// Each kernel of the matrix whose figures are committed, in a guest of one CPU: it leaves the other to a second guest.
 fn cost_steps(matrix: &[String], reports: &mut Vec<Report>) -> Result<()> {
     let committed = bench::committed()?;
     let wanted = bench::KERNELS.map(str::to_owned);
-    let queue: VecDeque<String> = wanted
+    let suites: Vec<String> = wanted
         .into_iter()
         .filter(|suite| matrix.contains(suite))
         .collect();
     println!(
         "cost: {} guests, {GUESTS_AT_ONCE} side by side",
-        queue.len()
+        suites.len()
     );
-    let queue = Mutex::new(queue);
-    let judged = Mutex::new(Vec::new());
-    let next = || {
-        queue
-            .lock()
-            .expect("no thread panics with the queue")
-            .pop_front()
+    let judge = |suite: String| {
+        let checks = match kernels::get(&suite) {
+            Ok(kernel) => bench::short(&kernel, committed.as_ref()),
+            Err(error) => {
+                let error = format!("{error:#}");
+                vec![Check::new("cost", "run", Outcome::Fail, error)]
+            }
+        };
+        (suite, checks)
     };
-    thread::scope(|scope| {
-        for _ in 0..GUESTS_AT_ONCE {
-            scope.spawn(|| {
-                while let Some(suite) = next() {
-                    let checks = match kernels::get(&suite) {
-                        Ok(kernel) => bench::short(&kernel, committed.as_ref()),
-                        Err(error) => vec![Check::new(
-                            "cost",
-                            "run",
-                            Outcome::Fail,
-                            format!("{error:#}"),
-                        )],
-                    };
-                    judged
-                        .lock()
-                        .expect("no thread panics with the checks")
-                        .push((suite, checks));
-                }
-            });
-        }
-    });
-    for (place, checks) in judged.into_inner().expect("all threads have ended") {
+    for (place, checks) in side_by_side(suites, judge) {
         // In the line of the kernel's other proofs, if there is one.
         match reports.iter_mut().find(|report| report.place == place) {
             Some(report) => report.checks.extend(checks),
