@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod probes;
 pub mod run;
 pub mod serve;
+pub mod session;
 pub mod snapshot;
 pub mod text;
 

@@ -1,8 +1,11 @@
-//! The one histogram: HDR-like, four slots inside each power of two, upper bounds inclusive.
+//! The one histogram: HDR-like, equal slots inside each power of two, upper bounds inclusive.
 //!
 //! Slot `i` holds the values `bound(i - 1) < v <= bound(i)`, the last slot everything beyond
 //! [`MAX`]. Because slots are by *ceil*, a bound is exactly a Prometheus `le`, and the relative error
 //! of a percentile read from the slots is at most a quarter (half of it at the slot's middle).
+//!
+//! What is always counted has four slots in a power of two ([`slot`], [`bound`]); a session, which lasts as long as somebody
+//! looks, has eight ([`fine`]).
 
 use crate::pod;
 
@@ -53,15 +56,25 @@ pub fn slot(ns: u64) -> usize {
 #[inline(always)]
 #[must_use]
 pub fn slot_with(ns: u64, add: impl Fn(u64, u64) -> u64) -> usize {
+    slot_by::<MIN_POWER, SUB_POWER>(ns, add)
+}
+
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+fn slot_by<const MIN_POWER: u32, const SUB_POWER: u32>(
+    ns: u64,
+    add: impl Fn(u64, u64) -> u64,
+) -> usize {
+    let sub = 1 << SUB_POWER;
     if ns <= 1 << MIN_POWER {
         return 0;
     }
     if ns > MAX {
-        return OVERFLOW;
+        return ((MAX_POWER - MIN_POWER) * sub + 1) as usize;
     }
     // Of the largest integer below the value, so that a bound falls into the slot that it closes.
     let mut rest = ns - 1;
-    // At the end: the power of the largest two in it, and that and the two bits behind it.
+    // At the end: the power of the largest two in it, and that and the `SUB_POWER` bits behind it.
     let mut power = u64::from(SUB_POWER);
     for step in [32, 16, 8, 4, 2, 1] {
         if rest >> (step + u64::from(SUB_POWER)) != 0 {
@@ -69,7 +82,7 @@ pub fn slot_with(ns: u64, add: impl Fn(u64, u64) -> u64) -> usize {
             power = add(power, step);
         }
     }
-    let slot = (power - u64::from(MIN_POWER)) * u64::from(SUB) + (rest & (u64::from(SUB) - 1)) + 1;
+    let slot = (power - u64::from(MIN_POWER)) * u64::from(sub) + (rest & (u64::from(sub) - 1)) + 1;
     #[expect(clippy::cast_possible_truncation, reason = "below SLOTS")]
     let slot = slot as usize;
     slot
@@ -81,10 +94,51 @@ pub const fn bound(slot: usize) -> u64 {
     if slot >= OVERFLOW {
         return u64::MAX;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "SLOTS is far below 2^32")]
+    bound_by::<MIN_POWER, SUB_POWER>(slot)
+}
+
+const fn bound_by<const MIN_POWER: u32, const SUB_POWER: u32>(slot: usize) -> u64 {
+    #[expect(clippy::cast_possible_truncation, reason = "far below 2^32")]
     let slot = slot as u32;
-    let base = 1u64 << (MIN_POWER + slot / SUB);
-    base + (base >> SUB_POWER) * (slot % SUB) as u64
+    let base = 1u64 << (MIN_POWER + (slot >> SUB_POWER));
+    base + (base >> SUB_POWER) * (slot & ((1 << SUB_POWER) - 1)) as u64
+}
+
+/// The histogram of a session: eight slots inside each power of two, from 16 ns on.
+///
+/// A value is told from its slot as `2 * low * high / (low + high)`, which is off by at most
+/// `(high - low) / (high + low)`: a seventeenth, 5.9 %.
+pub mod fine {
+    use super::{MAX, MAX_POWER};
+
+    /// Upper bound of the first slot, as a power of two of nanoseconds: 16 ns.
+    pub const MIN_POWER: u32 = 4;
+    const SUB_POWER: u32 = 3;
+    /// Slots inside one power of two.
+    pub const SUB: u32 = 1 << SUB_POWER;
+    /// All slots: the first, eight for each power of two, and the overflow beyond [`MAX`].
+    pub const SLOTS: usize = ((MAX_POWER - MIN_POWER) * SUB + 2) as usize;
+    /// Index of the overflow slot.
+    pub const OVERFLOW: usize = SLOTS - 1;
+
+    /// The slot of a value in nanoseconds.
+    #[expect(clippy::inline_always, reason = "used by eBPF programs")]
+    #[inline(always)]
+    #[must_use]
+    pub fn slot(ns: u64) -> usize {
+        super::slot_by::<MIN_POWER, SUB_POWER>(ns, |power, step| power + step)
+    }
+
+    /// The inclusive upper bound of a slot in nanoseconds; `u64::MAX` for the overflow.
+    #[must_use]
+    pub const fn bound(slot: usize) -> u64 {
+        if slot >= OVERFLOW {
+            return u64::MAX;
+        }
+        super::bound_by::<MIN_POWER, SUB_POWER>(slot)
+    }
+
+    const _: () = assert!(bound(OVERFLOW - 1) == MAX);
 }
 
 #[cfg(test)]
@@ -109,6 +163,19 @@ mod tests {
                 low < high && (high - low) * 4 <= low,
                 "slot {i}: {low}..{high}"
             );
+        }
+    }
+
+    #[test]
+    fn fine_slots_tell_a_value_to_a_seventeenth() {
+        for i in 0..fine::OVERFLOW {
+            assert_eq!(fine::slot(fine::bound(i)), i);
+            assert_eq!(fine::slot(fine::bound(i) + 1), i + 1);
+        }
+        assert_eq!(fine::slot(u64::MAX), fine::OVERFLOW);
+        for i in 1..fine::OVERFLOW {
+            let (low, high) = (fine::bound(i - 1), fine::bound(i));
+            assert!((high - low) * 17 <= high + low, "slot {i}: {low}..{high}");
         }
     }
 

@@ -1,0 +1,11 @@
+//! A session: somebody looks, for a while, at calls that they choose, by what they choose.
+//!
+//! One direction of flow, as in the daemon: probe → map → [`recording::Recording`] → [`table::Table`] → a view. A recording
+//! is plain values, whether it comes from the kernel now or from a file.
+
+pub mod by;
+pub mod event;
+pub mod filters;
+pub mod recording;
+pub mod table;
+pub mod tally;
