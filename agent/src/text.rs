@@ -74,6 +74,67 @@ pub fn age(seconds: u64) -> String {
     }
 }
 
+/// `850 ns`, `18.3 µs`, `4.0 ms`, `137.4 s`: nanoseconds in the largest unit of which there is one, to a tenth, rounded half
+/// up.
+#[must_use]
+pub fn duration(ns: u64) -> String {
+    const UNITS: [&str; 4] = ["ns", "µs", "ms", "s"];
+    if ns < 1000 {
+        return format!("{ns} ns");
+    }
+    let (tenths, unit) = tenths(ns, 3);
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// `999`, `1.5k`, `12.3M`, `4.0G`: how many, to a tenth of the largest thousand, rounded half up.
+#[must_use]
+pub fn count(n: u64) -> String {
+    const UNITS: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
+    if n < 1000 {
+        return n.to_string();
+    }
+    let (tenths, unit) = tenths(n, 6);
+    format!("{}.{}{}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// Tenths of the largest power of 1000 of which there is one, and that power, at most `last`. What rounds up to 1000 of one
+/// is one of the next.
+fn tenths(n: u64, last: usize) -> (u128, usize) {
+    let (mut power, mut scale) = (0, 1_u128);
+    let tenths = |scale| (u128::from(n) * 10 + scale / 2) / scale;
+    while tenths(scale) >= 10_000 && power < last {
+        (power, scale) = (power + 1, scale * 1000);
+    }
+    (tenths(scale), power)
+}
+
+/// `2026-11-22T20:08:17.123456789Z`: nanoseconds since 1970-01-01 UTC, as RFC 3339 writes them.
+#[must_use]
+pub fn utc(ns: u64) -> String {
+    let (seconds, ns) = (ns / 1_000_000_000, ns % 1_000_000_000);
+    let (days, of_day) = (seconds / 86400, seconds % 86400);
+    // The calendar repeats after 400 years of 146097 days. Years begin with March here, so that a leap day ends one, and the
+    // months have the lengths of a line with slope 153/5. 0000-03-01 is 719468 days before 1970.
+    let day = days + 719_468;
+    let (cycle, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, late) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    format!(
+        "{:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}.{ns:09}Z",
+        cycle * 400 + year + late,
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60
+    )
+}
+
 /// Bytes that somebody else chose: what is no plain UTF-8 text on one line, and the backslash, byte by byte as `\xNN`.
 #[must_use]
 pub fn foreign(bytes: &[u8]) -> String {
@@ -145,6 +206,54 @@ mod tests {
         }
         assert_eq!(signed_bytes(-(3 << 20)), "-3.0 MiB");
         assert_eq!(signed_bytes(i64::MIN), "-8.0 EiB");
+    }
+
+    #[test]
+    fn durations_and_counts_round_to_a_tenth_of_the_right_unit() {
+        let times = [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1000, "1.0 µs"),
+            (18_349, "18.3 µs"),
+            (18_350, "18.4 µs"),
+            (999_949, "999.9 µs"),
+            (999_950, "1.0 ms"),
+            (1 << 37, "137.4 s"),
+            (u64::MAX, "18446744073.7 s"),
+        ];
+        for (ns, text) in times {
+            assert_eq!(duration(ns), text);
+        }
+        let counts = [
+            (0, "0"),
+            (999, "999"),
+            (1500, "1.5k"),
+            (999_999, "1.0M"),
+            (u64::MAX, "18.4E"),
+        ];
+        for (n, text) in counts {
+            assert_eq!(count(n), text);
+        }
+    }
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        // As `date -u -d @SECONDS` prints them.
+        let moments = [
+            (0, "1970-01-01T00:00:00"),
+            (68_169_600, "1972-02-29T00:00:00"),
+            (68_256_000, "1972-03-01T00:00:00"),
+            (951_827_696, "2000-02-29T12:34:56"),
+            (1_709_251_199, "2024-02-29T23:59:59"),
+            (1_735_689_599, "2024-12-31T23:59:59"),
+            (1_735_689_600, "2025-01-01T00:00:00"),
+            (4_107_542_399, "2100-02-28T23:59:59"),
+            (4_107_542_400, "2100-03-01T00:00:00"),
+        ];
+        for (seconds, text) in moments {
+            let ns = seconds * 1_000_000_000 + 123_456_789;
+            assert_eq!(utc(ns), format!("{text}.123456789Z"));
+        }
     }
 
     #[test]
