@@ -6,6 +6,9 @@
 pub mod by;
 pub mod event;
 pub mod filters;
+pub mod output;
 pub mod recording;
+pub mod sieve;
 pub mod table;
 pub mod tally;
+pub mod views;

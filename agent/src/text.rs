@@ -15,14 +15,23 @@ pub type Column = (&'static str, Flush);
 /// Rows below titles, columns as wide as they must be and two blanks apart. No line ends in blanks.
 #[must_use]
 pub fn table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) -> String {
-    let titles = columns.map(|(title, _)| title.to_owned());
-    let all = || std::iter::once(&titles).chain(rows);
+    aligned(&columns, rows)
+}
+
+/// As [`table`], where the columns are known only when it runs. Each row has a cell for each column.
+#[must_use]
+pub fn aligned(columns: &[(impl AsRef<str>, Flush)], rows: &[impl AsRef<[String]>]) -> String {
+    let titles: Vec<String> = columns
+        .iter()
+        .map(|(title, _)| title.as_ref().into())
+        .collect();
+    let all = || std::iter::once(titles.as_slice()).chain(rows.iter().map(AsRef::as_ref));
     let width = |n: usize| all().map(|row| row[n].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let mut text = String::new();
     for row in all() {
         let mut line = String::new();
-        for ((cell, width), (_, flush)) in row.iter().zip(widths).zip(columns) {
+        for ((cell, width), (_, flush)) in row.iter().zip(&widths).zip(columns) {
             // Writing to a String cannot fail.
             let _ = match flush {
                 Flush::Left => write!(line, "{cell:width$}  "),

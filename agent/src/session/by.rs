@@ -33,7 +33,7 @@ pub enum By {
     Ustack,
     /// Name of the error; ok if there was none
     Errno,
-    /// longterm for pins with FOLL_LONGTERM, else -
+    /// longterm for pins with `FOLL_LONGTERM`, else -
     Longterm,
 }
 

@@ -1,0 +1,203 @@
+//! What the views of a session show of a made-up one, held to the letter.
+
+#[path = "support/recording.rs"]
+mod made;
+mod support;
+
+use std::time::Duration;
+
+use daxscope::session::{
+    by::By,
+    filters::{Filters, How},
+    recording::Recording,
+    table::Table,
+    views::words::Words,
+};
+use support::golden;
+
+fn table(by: &[By]) -> Table {
+    Table::of(&made::recording(), by, &Filters::default()).expect("a table")
+}
+
+#[test]
+fn words_are_golden() {
+    for (file, by) in [
+        ("session.txt", &[By::Geometry, By::Entry][..]),
+        ("session-comm.txt", &[By::Comm, By::Errno]),
+        ("session-stacks.txt", &[By::Device, By::Kstack, By::Ustack]),
+        ("session-total.txt", &[]),
+    ] {
+        golden(file, &Words(&table(by)).to_string());
+    }
+    let empty = Table::of(&made::empty(), &[By::Comm], &Filters::default()).expect("a table");
+    golden("session-empty.txt", &Words(&empty).to_string());
+}
+
+#[test]
+fn json_is_golden() {
+    let json = table(&[By::Comm, By::Tgid, By::Ustack]).json();
+    let json = serde_json::to_string_pretty(&json.expect("JSON"));
+    golden("session.json", &format!("{}\n", json.expect("JSON")));
+}
+
+/// The calls that filters let through, or why they cannot be told.
+fn calls(recording: &Recording, filters: &Filters) -> Result<u64, String> {
+    let table = Table::of(recording, &[], filters).map_err(|error| error.to_string())?;
+    Ok(table.total.calls)
+}
+
+#[test]
+fn filters_leave_what_fits_all_of_them() {
+    let recording = made::recording();
+    let none = Filters::default;
+    let list = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
+    for (filters, expected) in [
+        (none(), 805),
+        (
+            Filters {
+                geometry: list(&["2M"]),
+                ..none()
+            },
+            403,
+        ),
+        (
+            Filters {
+                geometry: list(&["2M", "4K"]),
+                ..none()
+            },
+            803,
+        ),
+        (
+            Filters {
+                geometry: list(&["1G"]),
+                ..none()
+            },
+            0,
+        ),
+        // The bytes, or as they are shown.
+        (
+            Filters {
+                comm: list(&["\\x1b[2Ja,\"b\";\\xff"]),
+                ..none()
+            },
+            5,
+        ),
+        (
+            Filters {
+                device: list(&["dax0.0", "unknown"]),
+                ..none()
+            },
+            405,
+        ),
+        (
+            Filters {
+                pid: vec![815],
+                ..none()
+            },
+            5,
+        ),
+        (
+            Filters {
+                pid: vec![800, 4711],
+                ..none()
+            },
+            805,
+        ),
+        (
+            Filters {
+                how: vec![How::Get],
+                comm: list(&["postgres"]),
+                ..none()
+            },
+            0,
+        ),
+        (
+            Filters {
+                how: vec![How::Pin],
+                device: list(&["pmem1"]),
+                ..none()
+            },
+            400,
+        ),
+        // The session had it, and no less.
+        (
+            Filters {
+                min_latency: Some(Duration::from_nanos(100)),
+                ..none()
+            },
+            805,
+        ),
+    ] {
+        assert_eq!(calls(&recording, &filters), Ok(expected), "{filters:?}");
+    }
+}
+
+#[test]
+fn what_was_not_recorded_is_an_error_with_its_remedy() {
+    let mut recording = made::recording();
+    let none = Filters::default;
+    for (filters, words) in [
+        (
+            Filters {
+                longterm: true,
+                ..none()
+            },
+            "record with --by longterm",
+        ),
+        (
+            Filters {
+                cgroup: vec!["/a".into()],
+                ..none()
+            },
+            "record with --by cgroup",
+        ),
+        (
+            Filters {
+                device: vec!["dax9.0".into()],
+                ..none()
+            },
+            "it has dax0.0, pmem1",
+        ),
+        (
+            Filters {
+                min_pages: Some(2),
+                ..none()
+            },
+            "--min-pages is for record",
+        ),
+        (
+            Filters {
+                min_latency: Some(Duration::from_nanos(101)),
+                ..none()
+            },
+            "--min-latency is for record",
+        ),
+    ] {
+        let error = calls(&recording, &filters).expect_err("not recorded");
+        assert!(error.contains(words), "{error}");
+    }
+    let by = Table::of(&recording, &[By::Cgroup], &none()).expect_err("not recorded");
+    assert!(by.to_string().contains("record with --by cgroup"), "{by}");
+
+    // Threads cannot be told any more.
+    let column = made::BY
+        .iter()
+        .position(|by| *by == By::Pid)
+        .expect("recorded");
+    recording.about.by.remove(column);
+    for key in &mut recording.keys {
+        key.remove(column);
+    }
+    let pid = |pid| {
+        calls(
+            &recording,
+            &Filters {
+                pid: vec![pid],
+                ..none()
+            },
+        )
+    };
+    assert_eq!(pid(800), Ok(5));
+    let error = pid(815).expect_err("no process");
+    assert!(error.contains("record with --by tgid,pid"), "{error}");
+}
