@@ -71,8 +71,9 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
         log: false,
         holders: false,
         latency: true,
+        session: None,
     };
-    let probes = load::load(&kernel, &mut survey, &options);
+    let probes = load::load(&kernel, Some(&mut survey), &options);
     let losses = probes.as_ref().map_or_else(|_| vec![], health::losses);
     let report = Report {
         survey,

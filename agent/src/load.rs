@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, include_bytes_aligned};
-use daxscope_common::{layout::Layout, tables::Paging};
+use daxscope_common::{layout::Layout, session::Session, tables::Paging};
 
 pub use self::mechanism::{Choice, Mechanism};
 pub use self::missed::Runs;
@@ -32,7 +32,14 @@ pub(crate) use self::{failure::Failure, lean::loader, mapping::Mapping};
 use crate::{
     inventory::{Survey, Tables},
     kernel::{Kernel, facts::Facts, privileges::Privileges},
-    probes::{self, Need, gup, kernel_pages::Baseline, live, pagemap::Known, sweep::InFlight},
+    probes::{
+        self, Need, Point, gup,
+        kernel_pages::Baseline,
+        live,
+        pagemap::Known,
+        session::{self, Wants},
+        sweep::InFlight,
+    },
 };
 
 /// The kernel side, built by `build.rs`; empty in a debug build on a machine without the tools for it.
@@ -82,13 +89,16 @@ pub struct Options {
     pub holders: bool,
     /// Whether requests for user pages are timed.
     pub latency: bool,
+    /// What to count in place of what a daemon counts.
+    pub session: Option<Wants>,
 }
 
-/// Loads the object and attaches all that can be. `survey` tells where the page tables are, and what functions call.
+/// Loads the object and attaches all that can be. `survey` tells where the page tables are, and what functions call; a
+/// session does without.
 ///
 /// # Errors
 /// When nothing can be loaded at all, with the reason and the remedy.
-pub fn load(kernel: &Kernel, survey: &mut Survey, options: &Options) -> Result<Probes> {
+pub fn load(kernel: &Kernel, survey: Option<&mut Survey>, options: &Options) -> Result<Probes> {
     ensure!(
         !OBJECT.is_empty(),
         "this daxscope was built without its eBPF object (a debug build on a machine that lacks the tools for it): \
@@ -104,7 +114,12 @@ pub fn load(kernel: &Kernel, survey: &mut Survey, options: &Options) -> Result<P
         facts.kprobes_count_misses,
         options.latency,
     );
+    let wanted = |point: &Point| {
+        let session = options.session.as_ref();
+        session.is_none_or(|session| session.points.contains(&point.number))
+    };
     let choices: Vec<_> = probes::points()
+        .filter(|(_, point)| wanted(point))
         .map(|(family, point)| (family, point, choose(kernel, point)))
         .collect();
     for (_, point, choice) in &choices {
@@ -120,12 +135,21 @@ pub fn load(kernel: &Kernel, survey: &mut Survey, options: &Options) -> Result<P
     let btf = lean::functions(kernel, chosen.copied());
     facts.layout.track_holders = u32::from(options.holders);
     facts.layout.latency = u32::from(options.latency);
-    let funnel = funnel::check(kernel, survey);
+    let paging = survey.as_ref().map(|survey| survey.paging());
+    // Where only that one is watched, nothing tells how long giving back takes.
+    let funnel = match survey {
+        Some(survey) => funnel::check(kernel, survey),
+        None => Err(anyhow::anyhow!("a session times each of them")),
+    };
     log::debug!("all functions that give pins back go through: {funnel:?}");
     facts.layout.funnel = u32::from(funnel.is_ok());
     let filled = facts.cast.as_ref().map(|cast| cast::put(OBJECT, cast));
     let bytes = filled.as_deref().unwrap_or(OBJECT);
-    let mut object = object(bytes, &facts.layout, &survey.paging(), options)?;
+    let paging = paging.unwrap_or(Paging::UNKNOWN);
+    let mut object = object(bytes, &facts.layout, &paging, options)?;
+    if let Some(wants) = &options.session {
+        session::prepare(&mut object, wants)?;
+    }
     let mut verdicts: Vec<Verdict> = vec![];
     let mut kprobes = vec![];
     for (family, point, choice) in choices {
@@ -220,6 +244,11 @@ impl Probes {
         &self.object
     }
 
+    /// The same, to be written to.
+    pub(crate) fn object_mut(&mut self) -> &mut Ebpf {
+        &mut self.object
+    }
+
     /// The function on which a point is attached, if it is.
     #[must_use]
     pub fn attached(&self, number: u32) -> Option<&'static str> {
@@ -279,6 +308,14 @@ impl Probes {
         })
     }
 
+    /// Detaches all, and keeps what was counted: what is read then stands still.
+    pub fn detach(&mut self) {
+        self.kprobes.clear();
+        for (_, program) in self.object.programs_mut() {
+            attach::unload(program);
+        }
+    }
+
     /// The log of rare anomalies; what is logged is lost unless somebody reads it.
     ///
     /// # Errors
@@ -301,9 +338,19 @@ fn object(bytes: &[u8], layout: &Layout, paging: &Paging, options: &Options) -> 
             loader.map_max_entries(map, 1);
         }
     }
+    let wants = options.session.as_ref();
+    for map in session::unused(wants) {
+        loader.map_max_entries(map, 1);
+    }
+    let session = wants.map_or(Session::OFF, |wants| wants.session);
+    if session.events == 0 {
+        // A ring has whole pages.
+        loader.map_max_entries(session::EVENTS, 1 << layout.page_shift);
+    }
     loader
         .override_global("LAYOUT", layout, true)
         .override_global("PAGING", paging, true)
+        .override_global("SESSION", &session, true)
         .override_global("AYA_LOG_LEVEL", &level, false)
         .load(bytes)
         .map_err(|error| anyhow::anyhow!("{}", Failure::of(&error)))

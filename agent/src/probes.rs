@@ -8,6 +8,7 @@ pub mod kernel_pages;
 pub mod memremap;
 pub mod pagemap;
 pub mod self_cost;
+pub mod session;
 pub mod vmemmap;
 
 pub(crate) mod geometry;

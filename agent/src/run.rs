@@ -46,8 +46,9 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
         log: args.bpf_log,
         holders: args.track_holders,
         latency: !args.no_latency,
+        session: None,
     };
-    let mut probes = load::load(&kernel, &mut survey, &options)?;
+    let mut probes = load::load(&kernel, Some(&mut survey), &options)?;
     drop(kernel);
     report(&probes)?;
     probes.adopt(survey)?;

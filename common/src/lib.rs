@@ -14,6 +14,7 @@ pub mod lost;
 pub mod memremap;
 pub mod point;
 pub mod reader;
+pub mod session;
 pub mod span;
 pub mod tables;
 pub mod vmemmap;

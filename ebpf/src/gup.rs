@@ -29,14 +29,15 @@ use daxscope_common::{
 use self::{
     flight::REQUEST,
     leaf::one_leaf,
-    runs::{DEVICE, GEOMETRY, MIXED, SAMPLED, UNPROVEN, count_parts, look, page_at},
+    runs::{DEVICE, GEOMETRY, MIXED, SAMPLED, UNPROVEN, count_parts, count_runs, look, page_at},
 };
 use crate::{
     call::{Call, point},
     hist::{add, record},
     layout::layout,
-    page::{NO_PAGEMAP, is_pagemap, pagemap_geometry, pagemap_of_page},
-    span::{Return, UNSEEN},
+    page::{NO_PAGEMAP, is_pagemap, page_pagemap, pagemap_geometry, pagemap_of_page},
+    session,
+    span::{self, Return, UNSEEN},
 };
 
 #[map]
@@ -103,6 +104,7 @@ fn enter<const PAGES: usize, const FLAGS: usize, C: Call>(call: &C, point: u32) 
     if inner(point, flags) {
         return;
     }
+    let in_session = session::on();
     let stack = if C::ARGS_AT_RETURN || !pins(point) || !holders::tracked() {
         NO_STACK
     } else {
@@ -114,7 +116,29 @@ fn enter<const PAGES: usize, const FLAGS: usize, C: Call>(call: &C, point: u32) 
         ..Span::new(point, pages, UNKNOWN)
     };
     // Without BTF nothing is known of the flags, and it is seen by the frames.
-    flight::enter(REQUEST, nestable(point), call, span);
+    let outermost = flight::enter(REQUEST, nestable(point), call, span);
+    if in_session && outermost && !C::ARGS_AT_RETURN {
+        let (address, asked) = asked(call, point);
+        session::open(call, session::REQUEST, point, address, asked);
+    }
+}
+
+/// The first address of a request, and how many pages it asks for; 0 where that is not said. `memfd_pin_folios` has a range of
+/// a file instead.
+#[inline(always)]
+fn asked(call: &impl Call, point: u32) -> (u64, u64) {
+    if point == MEMFD_PIN_FOLIOS {
+        let (first, last) = (call.int_arg(1).unwrap_or(0), call.int_arg(2).unwrap_or(0));
+        let shift = layout!(page_shift) & 63;
+        return (
+            0,
+            (last >> shift).wrapping_sub(first >> shift).wrapping_add(1),
+        );
+    }
+    let address = usize::from(remote(point));
+    let pages = call.int_arg(address + 1).unwrap_or(0);
+    // Some are `int`: the upper half of the register is undefined. None asks for 2^32 pages.
+    (call.int_arg(address).unwrap_or(0), u64::from(pages as u32))
 }
 
 #[inline(always)]
@@ -170,26 +194,29 @@ fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
         return;
     };
     let ret = signed(ret);
-    if ret < 0 {
-        count_error(point, ret.wrapping_neg() as u64);
-    }
     if C::ARGS_AT_RETURN {
         pages = call.arg(PAGES).unwrap_or(0);
     }
     let longterm = flags & layout!(foll_longterm) != 0;
+    // Where the arguments can be seen; else a kprobe would have to keep two more of them.
+    let whole = |n, first| {
+        C::ARGS_AT_RETURN && n > LEAF_MIN && FLAGS != NO_FLAGS && {
+            let (mm, start) = if remote(point) {
+                (call.arg(0), call.arg(1))
+            } else {
+                (Some(0), call.arg(0))
+            };
+            matches!((mm, start), (Some(mm), Some(start)) if one_leaf(mm, start, n, first) != 0)
+        }
+    };
+    if session::on() {
+        return tell(call, point, pages, ret, longterm, ns, whole);
+    }
+    if ret < 0 {
+        count_error(point, ret.wrapping_neg() as u64);
+    }
     // No array: the caller wants the pages faulted in, and gets no reference to them.
     let found = if ret > 0 && pages != 0 {
-        // Where the arguments can be seen; else a kprobe would have to keep two more of them.
-        let whole = |n, first| {
-            C::ARGS_AT_RETURN && n > LEAF_MIN && FLAGS != NO_FLAGS && {
-                let (mm, start) = if remote(point) {
-                    (call.arg(0), call.arg(1))
-                } else {
-                    (Some(0), call.arg(0))
-                };
-                matches!((mm, start), (Some(mm), Some(start)) if one_leaf(mm, start, n, first) != 0)
-            }
-        };
         count_pages(pages, ret as u64, point, longterm, ns, whole)
     } else {
         count_call(point, UNKNOWN, longterm, ns)
@@ -202,6 +229,43 @@ fn exit<const PAGES: usize, const FLAGS: usize, C: Call>(
         };
         holders::acquired(pages, ret as u64, point, stack);
     }
+}
+
+/// Counts a request for a session.
+#[inline(always)]
+fn tell<C: Call>(
+    call: &C,
+    point: u32,
+    pages: u64,
+    ret: i64,
+    longterm: bool,
+    ns: u64,
+    whole: impl Fn(u64, u64) -> bool,
+) {
+    let at = span::now();
+    let frame = call.frame();
+    let place = session::place(session::REQUEST, frame);
+    // By kprobe it is open, unless its entry was missed.
+    if C::ARGS_AT_RETURN {
+        let (address, asked) = asked(call, point);
+        session::open(call, session::REQUEST, point, address, asked);
+    } else if !session::is_open(session::REQUEST, frame) {
+        session::open(call, session::REQUEST, point, 0, 0);
+    }
+    if session::session_settle(place, at, ns, ret as u64, u32::from(longterm)) == 0 {
+        return;
+    }
+    let mut sampled = 0;
+    if ret > 0 && pages != 0 {
+        let (n, first) = (ret as u64, page_at(pages, 0));
+        let found = if n == 1 || whole(n, first) {
+            count_run(page_pagemap(first), n, point, frame)
+        } else {
+            count_runs(pages, n, point, frame)
+        };
+        sampled = u32::from(found & SAMPLED != 0);
+    }
+    session::session_close(place, sampled);
 }
 
 /// Counts a request and what it returned: `n` pages, at least one, of which `whole` may know from the first that all are of one
@@ -312,7 +376,7 @@ fn pins(point: u32) -> bool {
 }
 
 /// Counts pages of one pagemap, and returns their geometry slot, with [`DEVICE`] if they are device memory. `frame` is where the call's stack frame lies
-/// ([`Call::frame`]); only a release needs it. A global function, as in `runs.rs`.
+/// ([`Call::frame`]); only a release and a session need it. A global function, as in `runs.rs`.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn count_run(pgmap: u64, n: u64, what: u32, frame: u32) -> u32 {
@@ -322,6 +386,15 @@ pub extern "C" fn count_run(pgmap: u64, n: u64, what: u32, frame: u32) -> u32 {
     } else {
         geometry
     };
+    if session::on() {
+        let lane = if what == RELEASED {
+            session::RELEASE
+        } else {
+            session::REQUEST
+        };
+        session::session_part(session::place(lane, frame), pgmap, n);
+        return found;
+    }
     if what == RELEASED {
         count_released(geometry, n);
         // What the kernel undoes inside a request was never returned, so not acquired.

@@ -25,6 +25,7 @@ mod lost;
 mod memremap;
 mod page;
 mod reader;
+mod session;
 mod span;
 mod tables;
 mod vmemmap;

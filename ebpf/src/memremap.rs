@@ -24,7 +24,8 @@ use crate::{
     gup::GUP_PAGEMAPS,
     hist::{add, record},
     layout::layout,
-    page,
+    page::{self, NO_PAGEMAP},
+    session,
     span::{self, Return, Spans, UNSEEN},
 };
 
@@ -45,12 +46,13 @@ point!(memremap_pages, MEMREMAP_PAGES, enter: enter_memremap, exit: exit_memrema
 point!(memunmap_pages, MEMUNMAP_PAGES, enter: enter_memunmap, exit: exit_memunmap);
 point!(memmap_init_zone_device, MEMMAP_INIT_ZONE_DEVICE, enter: enter_init, exit: exit_init);
 
-/// The geometry slot of the pagemap that the current thread is bringing up; `SYSTEM` if it brings up none.
+/// The pagemap that the current thread is bringing up, and the slot of its geometry; [`NO_PAGEMAP`] and `SYSTEM` if it brings
+/// up none.
 #[inline(always)]
-pub fn geometry_in_flight(call: &impl Call) -> u32 {
+pub fn in_flight(call: &impl Call) -> (u64, u32) {
     match REGION_SPANS.get(span::key(MEMREMAP_PAGES, call.frame())) {
-        Some(span) => span.geometry,
-        None => SYSTEM,
+        Some(span) => (span.arg, span.geometry),
+        None => (NO_PAGEMAP, SYSTEM),
     }
 }
 
@@ -71,6 +73,15 @@ pub fn returned(call: &impl Call, point: u32) -> Return {
 #[inline(always)]
 fn enter_memremap(call: &impl Call, point: u32) {
     let pgmap = call.arg(0).unwrap_or(0);
+    if session::on() {
+        session::enter(
+            call,
+            point,
+            pgmap,
+            page::of_pgmap(pgmap),
+            struct_pages(pgmap),
+        );
+    }
     span::enter(
         &REGION_SPANS,
         point,
@@ -99,6 +110,14 @@ fn exit_memremap(call: &impl Call, point: u32) {
     } else {
         0
     };
+    if session::on() {
+        let pages = if errno == 0 {
+            struct_pages(pgmap) as i64
+        } else {
+            -(errno as i64)
+        };
+        return session::leave(call, point, pages, ns);
+    }
     let kind = kind(pgmap);
     if let Some(stats) = MEMREMAP.get_ptr_mut(geometry) {
         // Hidden from the compiler, which would check the parts of the sum; the verifier wants to see the sum checked.
@@ -131,6 +150,23 @@ fn kind(pgmap: u64) -> u32 {
         Some(kind) if (kind as usize) < TYPES => kind,
         _ => 0,
     }
+}
+
+/// How many struct pages a pagemap has; 0 if that cannot be read.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn struct_pages(pgmap: u64) -> u64 {
+    let count = field::<u32>(pgmap, layout!(pgmap_nr_range)).unwrap_or(0);
+    let mut bytes = 0;
+    for i in 0..RANGES {
+        if i >= count {
+            break;
+        }
+        if let Some(range) = range(pgmap, i) {
+            bytes += range[1] - range[0] + 1;
+        }
+    }
+    bytes >> (layout!(page_shift) & 63)
 }
 
 /// Puts a pagemap that came up into the table of live ones. Written in place, its length last: a value of this size does
@@ -226,7 +262,7 @@ fn range(pgmap: u64, index: u32) -> Option<[u64; 2]> {
 
 /// Where the first range of a pagemap starts.
 #[inline(always)]
-fn start(pgmap: u64) -> Option<u64> {
+pub fn start(pgmap: u64) -> Option<u64> {
     field(pgmap, layout!(pgmap_ranges))
 }
 
@@ -250,6 +286,15 @@ fn enter_memunmap(call: &impl Call, point: u32) {
         return;
     };
     let mut start = start(pgmap).unwrap_or(0);
+    if session::on() {
+        session::enter(
+            call,
+            point,
+            pgmap,
+            page::of_pgmap(pgmap),
+            struct_pages(pgmap),
+        );
+    }
     // `memremap_pages` calls it too when it fails, perhaps because another pagemap is where this one was to be.
     // SAFETY: an entry is not changed once it is written.
     if let Some(live) = unsafe { MEMREMAP_PAGEMAPS.get(start) }
@@ -279,6 +324,9 @@ fn exit_memunmap(call: &impl Call, point: u32) {
     let Return::Of(span, ns) = returned(call, point) else {
         return;
     };
+    if session::on() {
+        return session::leave(call, point, 0, ns);
+    }
     // SAFETY: an entry is not changed once it is written.
     if let Some(pagemap) = unsafe { MEMREMAP_PAGEMAPS.get(span.arg) } {
         // Nothing of it is pinned any more, and another may be made at the same address.
@@ -298,6 +346,9 @@ fn enter_init(call: &impl Call, point: u32) {
     let (Some(start), Some(count), Some(pgmap)) = (call.arg(1), call.arg(2), call.arg(3)) else {
         return;
     };
+    if session::on() {
+        session::enter(call, point, pgmap, page::of_pgmap(pgmap), count);
+    }
     span::enter(
         &REGION_SPANS,
         point,
@@ -339,6 +390,9 @@ fn exit_init(call: &impl Call, point: u32) {
     let Return::Of(span, ns) = returned(call, point) else {
         return;
     };
+    if session::on() {
+        return session::leave(call, point, span.arg as i64, ns);
+    }
     if let Some(stats) = MEMMAP_INIT.get_ptr_mut(span.geometry) {
         // SAFETY: a value of a per-CPU array.
         unsafe {

@@ -5,6 +5,7 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use daxscope_common::{
     geometry::SLOTS,
+    point::POPULATE_SECTION_MEMMAP,
     span::Span,
     vmemmap::{FIRST, POINTS, Populate},
 };
@@ -13,7 +14,8 @@ use crate::{
     call::{Call, point},
     hist::{add, record},
     layout::layout,
-    memremap::{REGION_SPANS, geometry_in_flight, returned},
+    memremap::{REGION_SPANS, in_flight, returned},
+    session,
     span::{self, Return},
 };
 
@@ -50,14 +52,21 @@ fn enter_addresses(call: &impl Call, point: u32) {
 
 #[inline(always)]
 fn enter(call: &impl Call, point: u32, struct_pages: u64) {
+    let (pgmap, geometry) = in_flight(call);
+    if session::on() {
+        session::enter(call, point, pgmap, geometry, struct_pages);
+    }
     span::enter(
         &REGION_SPANS,
         point,
         false,
         call.frame(),
-        Span::new(point, struct_pages, geometry_in_flight(call)),
+        Span::new(point, struct_pages, geometry),
     );
 }
+
+/// `errno-base.h`. Of NULL nothing else can be said.
+const ENOMEM: i64 = 12;
 
 /// Fails with NULL.
 #[inline(always)]
@@ -76,6 +85,17 @@ fn exit(call: &impl Call, point: u32, succeeded: impl Fn(u64) -> bool) {
     let Return::Of(span, ns) = returned(call, point) else {
         return;
     };
+    if session::on() {
+        let result = call.ret(layout!(args[point as usize])).unwrap_or(0);
+        let result = if succeeded(result) {
+            span.arg as i64
+        } else if point == POPULATE_SECTION_MEMMAP {
+            -ENOMEM
+        } else {
+            i64::from(result as i32)
+        };
+        return session::leave(call, point, result, ns);
+    }
     let Some(stats) = VMEMMAP.get_ptr_mut((point - FIRST) * SLOTS as u32 + span.geometry) else {
         return;
     };

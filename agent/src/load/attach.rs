@@ -94,8 +94,7 @@ fn by(
                 // One half alone would count what it cannot pair.
                 for (_, name) in wanted() {
                     if let Some(program) = object.program_mut(name) {
-                        // Fails where it was not loaded.
-                        let _ = unload(program);
+                        unload(program);
                     }
                 }
                 return Err(failure);
@@ -148,11 +147,14 @@ fn start(
     Ok(None)
 }
 
-fn unload(program: &mut Program) -> Result<(), ProgramError> {
-    match program {
+/// Detaches a program, and takes it out of the kernel.
+pub(super) fn unload(program: &mut Program) {
+    // Fails where it was not loaded.
+    let _ = match program {
         Program::FEntry(program) => program.unload(),
         Program::FExit(program) => program.unload(),
         Program::KProbe(program) => program.unload(),
+        Program::RawTracePoint(program) => program.unload(),
         _ => Ok(()),
-    }
+    };
 }

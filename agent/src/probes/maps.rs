@@ -16,6 +16,7 @@ use daxscope_common::{
     gup::{Gup, GupErrors, Pinned},
     lost::MapErrors,
     memremap::{MemmapInit, Memremap, Memunmap},
+    session::Counts,
     vmemmap::Populate,
 };
 
@@ -48,6 +49,8 @@ unsafe impl Counters for MemmapInit {}
 unsafe impl Counters for Populate {}
 // SAFETY: as above.
 unsafe impl Counters for MapErrors {}
+// SAFETY: as above.
+unsafe impl Counters for Counts {}
 
 /// The sum over all CPUs at one index of a per-CPU array.
 pub fn per_cpu<V: Counters>(object: &Ebpf, name: &str, index: usize) -> Result<V> {
@@ -62,8 +65,24 @@ pub fn per_cpu<V: Counters>(object: &Ebpf, name: &str, index: usize) -> Result<V
     found.with_context(|| format!("map {name} has no index {index}"))
 }
 
-/// The sum over all CPUs of one entry; `None` if there is none. aya would make three copies of all values.
+/// The sum over all CPUs of one entry; `None` if there is none.
 fn sum<K: Pod, V: Counters>(map: &MapData, key: &K) -> Result<Option<V>> {
+    let words = size_of::<V>() / size_of::<u64>();
+    let Some(mut values) = values::<K, V>(map, key)? else {
+        return Ok(None);
+    };
+    let (total, others) = values.split_at_mut(words);
+    for other in others.chunks_exact(words) {
+        for (total, n) in total.iter_mut().zip(other) {
+            *total = total.wrapping_add(*n);
+        }
+    }
+    // SAFETY: as many words as the shape has, of which it is made; their alignment is its own.
+    Ok(Some(unsafe { total.as_ptr().cast::<V>().read() }))
+}
+
+/// The values of all CPUs of one entry, one behind the other; `None` if there is none. aya would make three copies of them.
+fn values<K: Pod, V: Counters>(map: &MapData, key: &K) -> Result<Option<Vec<u64>>> {
     let cpus = nr_cpus().map_err(|(path, error)| anyhow!("cannot read {path}: {error}"))?;
     let words = size_of::<V>() / size_of::<u64>();
     let mut values = vec![0u64; cpus * words];
@@ -90,14 +109,7 @@ fn sum<K: Pod, V: Counters>(map: &MapData, key: &K) -> Result<Option<V>> {
         }
         return Err(error).context("cannot read a map");
     }
-    let (total, others) = values.split_at_mut(words);
-    for other in others.chunks_exact(words) {
-        for (total, n) in total.iter_mut().zip(other) {
-            *total = total.wrapping_add(*n);
-        }
-    }
-    // SAFETY: as many words as the shape has, of which it is made; their alignment is its own.
-    Ok(Some(unsafe { total.as_ptr().cast::<V>().read() }))
+    Ok(Some(values))
 }
 
 /// A hash that changes while it is read, as a list without repetitions. The kernel restarts a walk whose current
@@ -135,6 +147,24 @@ pub fn per_cpu_hash<K: Pod + Ord, V: Counters>(
     name: &str,
     size: u32,
 ) -> Result<BTreeMap<K, V>> {
+    walk::<K, V, _>(object, name, size, sum::<K, V>)
+}
+
+/// As [`per_cpu_hash`], with the words of the values of each CPU, one behind the other.
+pub fn each_cpu_hash<K: Pod + Ord, V: Counters>(
+    object: &Ebpf,
+    name: &str,
+    size: u32,
+) -> Result<BTreeMap<K, Vec<u64>>> {
+    walk::<K, V, _>(object, name, size, values::<K, V>)
+}
+
+fn walk<K: Pod + Ord, V: Counters, T>(
+    object: &Ebpf,
+    name: &str,
+    size: u32,
+    read: impl Fn(&MapData, &K) -> Result<Option<T>>,
+) -> Result<BTreeMap<K, T>> {
     let map = named(object, name)?;
     let keys: PerCpuHashMap<&MapData, K, V> = map.try_into()?;
     let Map::PerCpuHashMap(data) = map else {
@@ -143,7 +173,7 @@ pub fn per_cpu_hash<K: Pod + Ord, V: Counters>(
     let mut found = BTreeMap::new();
     for key in keys.keys().take(2 * size as usize) {
         let key = key.with_context(|| format!("cannot walk map {name}"))?;
-        if let Some(value) = sum(data, &key)? {
+        if let Some(value) = read(data, &key)? {
             found.insert(key, value);
         }
     }

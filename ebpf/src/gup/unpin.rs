@@ -17,6 +17,8 @@ use crate::{
     call::{Call, point},
     layout::layout,
     page::{is_device, page_pagemap},
+    session,
+    span::{self, Return, UNSEEN},
 };
 
 point!(gup_put, GUP_PUT, enter: enter_put);
@@ -24,7 +26,7 @@ point!(gup_put, GUP_PUT, enter: enter_put);
 /// `void gup_put_folio(struct folio *folio, int refs, unsigned int flags)` since 5.19; before,
 /// `put_compound_head(struct page *page, int refs, unsigned int flags)`; mm/gup.c.
 #[inline(always)]
-fn enter_put(call: &impl Call, _point: u32) {
+fn enter_put(call: &impl Call, point: u32) {
     let (Some(refs), Some(flags)) = (call.int_arg(1), call.int_arg(2)) else {
         return;
     };
@@ -34,6 +36,14 @@ fn enter_put(call: &impl Call, _point: u32) {
         return;
     }
     let refs = u64::from(refs as u32);
+    if session::on() {
+        if let Some(folio) = call.arg(0) {
+            session::open(call, session::RELEASE, point, 0, refs);
+            count_run(page_pagemap(folio), refs, RELEASED, frame);
+            closed(frame, UNSEEN);
+        }
+        return;
+    }
     // As nearly always: one load tells.
     if layout!(zone_shift) != ABSENT
         && let Some(flags) = call.word_of_arg(0, layout!(page_flags))
@@ -73,6 +83,24 @@ fn outermost(call: &impl Call, point: u32) -> bool {
     flight::enter(RELEASE, nestable, call, Span::new(point, 0, UNKNOWN))
 }
 
+/// Opens a release for a session, if there is one. Its pages are counted at once: what is given back may be gone at its return.
+#[inline(always)]
+fn opened(call: &impl Call, point: u32, n: u64) {
+    if session::on() {
+        session::open(call, session::RELEASE, point, 0, n);
+    }
+}
+
+/// Closes a release for a session.
+#[inline(always)]
+fn closed(frame: u32, ns: u64) {
+    let place = session::place(session::RELEASE, frame);
+    let at = span::now();
+    if session::session_settle(place, at, ns, 0, 0) != 0 {
+        session::session_close(place, 0);
+    }
+}
+
 /// The two that others call (mm/gup.c): `unpin_user_pages_dirty_lock` with nothing to make dirty calls
 /// `unpin_user_pages`, and in 5.10 both call `unpin_user_page` for each page; in 5.15 and later they do not.
 #[inline(always)]
@@ -86,6 +114,7 @@ fn enter_unpin_one(call: &impl Call, point: u32) {
     if outermost(call, point)
         && let Some(page) = call.arg(0)
     {
+        opened(call, point, 1);
         let found = count_run(page_pagemap(page), 1, RELEASED, call.frame());
         note(call, found, page, 1, RANGE);
     }
@@ -97,6 +126,7 @@ fn enter_unpin_range(call: &impl Call, point: u32) {
     if outermost(call, point)
         && let (Some(page), Some(n)) = (call.arg(0), call.arg(1))
     {
+        opened(call, point, n);
         let found = count_range(page, n, call.frame());
         note(call, found, page, n, RANGE);
     }
@@ -141,6 +171,7 @@ fn enter_unpin_array(call: &impl Call, point: u32) {
         // "If this WARN_ON() hits, then the system *might* be leaking pages": a negative count is ignored.
         && n as i64 > 0
     {
+        opened(call, point, n);
         let found = count_runs(pages, n, RELEASED, call.frame());
         note(call, found, pages, n, 0);
     }
@@ -148,5 +179,10 @@ fn enter_unpin_array(call: &impl Call, point: u32) {
 
 #[inline(always)]
 fn exit_unpin(call: &impl Call, point: u32) {
-    let _ = flight::exit(RELEASE, unpin_nestable(point), call, point);
+    let returned = flight::exit(RELEASE, unpin_nestable(point), call, point);
+    if session::on()
+        && let Return::Of(_, ns) = returned
+    {
+        closed(call.frame(), ns);
+    }
 }
