@@ -3,6 +3,7 @@
 //! One direction of flow, as in the daemon: probe → map → [`recording::Recording`] → [`table::Table`] → a view. A recording
 //! is plain values, whether it comes from the kernel now or from a file.
 
+pub mod asked;
 pub mod by;
 pub mod event;
 pub mod filters;

@@ -30,8 +30,16 @@ pub struct Session {
     pub task_pid: u32,
     /// 1 if what one process and its descendants do is wanted, and nothing else.
     pub tree: u32,
+    /// Physical addresses, the first and the last, that devices span which are wanted; [`NOWHERE`] where there is no further
+    /// one. Only what [`Key::device`] says is compared.
+    pub devices: [[u64; 2]; DEVICES],
 }
-const _: () = assert!(size_of::<Session>() == 56);
+const _: () = assert!(size_of::<Session>() == 56 + 16 * DEVICES);
+
+/// Ranges of devices that can be wanted.
+pub const DEVICES: usize = 8;
+/// In place of the range of a device that is wanted: none.
+pub const NOWHERE: [u64; 2] = [1, 0];
 
 impl Session {
     /// None.
@@ -48,6 +56,7 @@ impl Session {
         min_pages: 0,
         task_pid: 0,
         tree: 0,
+        devices: [NOWHERE; DEVICES],
     };
 }
 
@@ -156,7 +165,7 @@ impl Wanted {
     /// Name of a thread, 16 bytes.
     pub const COMM: u32 = 1 << 1;
     pub const CGROUP: u32 = 1 << 2;
-    /// As [`Key::device`].
+    /// Not by value, but by [`Session::devices`].
     pub const DEVICE: u32 = 1 << 3;
 }
 

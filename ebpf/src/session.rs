@@ -21,8 +21,8 @@ use daxscope_common::{
     hist::fine,
     holders::NO_STACK,
     session::{
-        CALLS, Call as Open, Counts, Durations, Event, GROUPS, Key, RING, STACKS, Session, TREE,
-        WANTED, Wanted,
+        CALLS, Call as Open, Counts, DEVICES, Durations, Event, GROUPS, Key, RING, STACKS, Session,
+        TREE, WANTED, Wanted,
         lost::{self, NAMES},
     },
 };
@@ -321,7 +321,16 @@ pub extern "C" fn session_wanted_memory(device: u64, geometry: u32) -> u32 {
     if session!(geometries) >> (geometry & 31) & 1 == 0 {
         return 0;
     }
-    u32::from(session!(wanted) & Wanted::DEVICE == 0 || is_wanted(Wanted::DEVICE, [device, 0]))
+    if session!(wanted) & Wanted::DEVICE == 0 {
+        return 1;
+    }
+    for i in 0..DEVICES {
+        let [first, last] = session!(devices[i]);
+        if first <= device && device <= last {
+            return 1;
+        }
+    }
+    0
 }
 
 #[inline(always)]

@@ -108,7 +108,9 @@ fn held(hold: &Hold, functions: &Functions, now: u64) -> Held {
         pid: hold.tgid,
         alive: process::alive(hold.tgid, hold.since),
         entry: gup::entry_words(hold.point).unwrap_or_else(|| "unknown".into()),
-        caller: functions.caller(&hold.stack),
+        caller: functions
+            .caller(&hold.stack)
+            .map_or(UNKNOWN.into(), |caller| functions.words(caller)),
         stack: hold.stack.iter().map(|at| functions.words(*at)).collect(),
         pages: hold.pages,
         age: std::time::Duration::from_nanos(now.saturating_sub(hold.since)).as_secs_f64(),

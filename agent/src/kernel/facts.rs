@@ -138,7 +138,21 @@ impl Facts {
     }
 }
 
-fn page_shift() -> u32 {
+/// Where a task has its number, in bytes.
+///
+/// # Errors
+/// When there is no BTF to tell it.
+pub fn task_pid(btf: Result<&Btf, &anyhow::Error>) -> Result<u32> {
+    let btf = btf.map_err(|error| {
+        anyhow::anyhow!("the processes of a command cannot be followed: {error:#}")
+    })?;
+    btf.offset("task_struct", "pid")
+        .context("BTF has no task_struct.pid")
+}
+
+/// Bits of an address inside of a base page.
+#[must_use]
+pub fn page_shift() -> u32 {
     // SAFETY: no pointer is involved.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     size.trailing_zeros()

@@ -18,17 +18,8 @@ const TEXT: [&str; 2] = ["_stext", "_etext"];
 const GENERATED: [&str; 3] = ["bpf", "__builtin__ftrace", "__builtin__kprobes"];
 /// More bytes than a program of ours or a trampoline has; nothing tells where they end.
 const GENERATED_BYTES: u64 = 64 << 10;
-/// Starts of names of what stands between a pin and who wanted it: the ways into GUP (mm/gup.c, mm/memfd.c), our own
-/// programs, and what runs those.
-const BETWEEN: [&str; 22] = [
-    "pin_user_pages",
-    "get_user_pages",
-    "memfd_pin_folios",
-    "__get_user_pages",
-    "internal_get_user_pages_fast",
-    "gup_fast",
-    "__gup_longterm",
-    "lockless_pages_from_mm",
+/// Starts of names of what runs our programs, and of those: they are on top of a stack.
+const OURS: [&str; 14] = [
     "bpf_prog_",
     "bpf_trampoline_",
     "bpf_get_stack",
@@ -43,6 +34,23 @@ const BETWEEN: [&str; 22] = [
     "ftrace_",
     "arch_ftrace_",
     "aggr_",
+];
+/// Starts of names of what stands between a pin and who wanted it: the ways into GUP (mm/gup.c, mm/memfd.c), and what walks
+/// the buffers of a request for its caller (lib/iov_iter.c).
+const BETWEEN: [&str; 13] = [
+    "pin_user_pages",
+    "get_user_pages",
+    "memfd_pin_folios",
+    "__get_user_pages",
+    "internal_get_user_pages_fast",
+    "gup_fast",
+    "__gup_longterm",
+    "lockless_pages_from_mm",
+    "iov_iter_get_pages",
+    "__iov_iter_get_pages",
+    "iov_iter_extract_",
+    "unpin_user_",
+    "unpin_folio",
 ];
 
 /// Where a kretprobe lets a function return to (`arch/x86/kernel/kprobes/core.c` of 5.10, `rethook.c` since 5.18): the one
@@ -124,27 +132,51 @@ impl Functions {
         let Some(function) = self.by_address.get(&address) else {
             return UNKNOWN.into();
         };
-        let Function {
-            start,
-            name,
-            module,
-        } = function;
-        let module = module.as_ref().map_or(String::new(), |m| format!(" [{m}]"));
-        format!("{name}+{:#x}{module}", address - start)
+        let offset = address - function.start;
+        format!("{}+{offset:#x}{}", function.name, function.of_module())
     }
 
-    /// Who pinned, of a stack with the innermost return address first: the first that is neither GUP itself nor a means of
-    /// ours.
+    /// As [`words`](Self::words), without the offset.
     #[must_use]
-    pub fn caller(&self, stack: &[u64]) -> String {
-        let between = |address: &u64| {
-            let function = self.by_address.get(address);
-            function.is_some_and(|function| {
-                BETWEEN.iter().any(|start| function.name.starts_with(start))
-            })
-        };
-        let caller = stack.iter().find(|address| !between(address));
-        caller.map_or(UNKNOWN.into(), |address| self.words(*address))
+    pub fn name(&self, address: u64) -> String {
+        let function = self.by_address.get(&address);
+        function.map_or(UNKNOWN.into(), |function| {
+            format!("{}{}", function.name, function.of_module())
+        })
+    }
+
+    /// A stack without the means of ours on top of it, given and returned with the innermost first.
+    #[must_use]
+    pub fn below_ours<'a>(&self, stack: &'a [u64]) -> &'a [u64] {
+        let ours = stack
+            .iter()
+            .take_while(|address| self.is_of(**address, &OURS));
+        &stack[ours.count()..]
+    }
+
+    /// Where the one is who pinned, of a stack with the innermost return address first: the first that is neither GUP itself
+    /// nor a means of ours.
+    #[must_use]
+    pub fn caller(&self, stack: &[u64]) -> Option<u64> {
+        let between = |address: u64| self.is_of(address, &OURS) || self.is_of(address, &BETWEEN);
+        let mut stack = stack.iter().copied();
+        stack.find(|address| !between(*address))
+    }
+
+    /// Whether the name of the function of an address starts like one of these.
+    fn is_of(&self, address: u64, starts: &[&str]) -> bool {
+        let function = self.by_address.get(&address);
+        function.is_some_and(|function| {
+            let mut starts = starts.iter();
+            starts.any(|start| function.name.starts_with(start))
+        })
+    }
+}
+
+impl Function {
+    fn of_module(&self) -> String {
+        let module = self.module.as_ref();
+        module.map_or(String::new(), |module| format!(" [{module}]"))
     }
 }
 
@@ -342,7 +374,9 @@ dead 4096 1 ib_uverbs, Live 0x0000000000000000\n";
             (&[trampolined, caller], io),
             (&[], UNKNOWN),
         ] {
-            assert_eq!(functions.caller(stack), words, "{stack:x?}");
+            let caller = functions.caller(stack);
+            let caller = caller.map_or(UNKNOWN.into(), |address| functions.words(address));
+            assert_eq!(caller, words, "{stack:x?}");
         }
     }
 

@@ -14,6 +14,7 @@ use super::{Family, Need, Point, geometry::Geometries, maps};
 use crate::{
     errno,
     load::Probes,
+    session::filters::How,
     snapshot::{CALLS as CALL_BOUNDS, Kind, Metric, Sample},
 };
 
@@ -39,6 +40,22 @@ const ENTRIES: [(u32, &str, &str); point::GUP_ENTRIES] = [
 pub fn entry_words(number: u32) -> Option<String> {
     let found = ENTRIES.iter().find(|(entry, ..)| *entry == number);
     found.map(|(_, how, entry)| format!("{how} {entry}"))
+}
+
+/// Whether a point is of this room.
+#[must_use]
+pub fn is_of(number: u32) -> bool {
+    FAMILY.points.iter().any(|point| point.number == number)
+}
+
+/// What a point of this room does with pages.
+#[must_use]
+pub fn how(number: u32) -> How {
+    match ENTRIES.iter().find(|(entry, ..)| *entry == number) {
+        Some((_, "pin", _)) => How::Pin,
+        Some(_) => How::Get,
+        None => How::Unpin,
+    }
 }
 
 /// A way into GUP, with the positions of the array of pages and of the flags.

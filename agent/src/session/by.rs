@@ -13,7 +13,7 @@ pub enum By {
     Geometry,
     /// Kernel function that was called
     Entry,
-    /// pin or get; - outside of gup
+    /// pin, get or unpin; - outside of gup
     How,
     /// Device that the pages are on: dax0.0, pmem0; system, unknown as in geometry
     Device,

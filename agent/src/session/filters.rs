@@ -26,7 +26,7 @@ pub struct Filters {
     /// Only calls of this kernel function: `pin_user_pages_fast`
     #[arg(long, value_name = "FUNCTION", value_delimiter = ',')]
     pub entry: Vec<String>,
-    /// Only pins, or only gets
+    /// Only these; pins and gets if left out
     #[arg(long, value_delimiter = ',', value_enum)]
     pub how: Vec<How>,
     /// Only requests with `FOLL_LONGTERM`
@@ -45,6 +45,8 @@ pub struct Filters {
 pub enum How {
     Pin,
     Get,
+    /// Pins that are given back: only if asked for
+    Unpin,
 }
 
 impl How {
@@ -53,6 +55,7 @@ impl How {
         match self {
             Self::Pin => "pin",
             Self::Get => "get",
+            Self::Unpin => "unpin",
         }
     }
 }
