@@ -4,6 +4,7 @@
 //! is plain values, whether it comes from the kernel now or from a file.
 
 pub mod by;
+pub mod cgroups;
 pub mod event;
 pub mod filters;
 pub mod output;
