@@ -12,4 +12,5 @@ pub mod recording;
 pub mod sieve;
 pub mod table;
 pub mod tally;
+pub mod users;
 pub mod views;
