@@ -5,6 +5,7 @@
 
 pub mod asked;
 pub mod by;
+pub mod cgroups;
 pub mod event;
 pub mod filters;
 pub mod output;
@@ -12,4 +13,5 @@ pub mod recording;
 pub mod sieve;
 pub mod table;
 pub mod tally;
+pub mod users;
 pub mod views;

@@ -11,8 +11,7 @@ const FIRST_PID_NAMESPACE: u64 = 0xefff_fffc;
 /// Whether a process that existed at a time of `CLOCK_MONOTONIC`, in ns, still runs; `None` where that cannot be told.
 #[must_use]
 pub fn alive(pid: u32, at: u64) -> Option<bool> {
-    let namespace = fs::metadata("/proc/self/ns/pid").ok()?;
-    if namespace.ino() != FIRST_PID_NAMESPACE {
+    if !numbers_are_the_kernels() {
         return None;
     }
     let signalled = i32::try_from(pid).ok()?;
@@ -22,13 +21,32 @@ pub fn alive(pid: u32, at: u64) -> Option<bool> {
     if asked != 0 && error == Some(libc::ESRCH) {
         return Some(false);
     }
-    let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
-    let (state, started) = state(&text)?;
+    let (state, started) = read(pid)?;
     // A pid is given again only to a process that started later. Suspended time counts for its start only: that can
     // make a later one look as if it had been there, not the other way round.
     let suspended = clock::boottime().saturating_sub(clock::monotonic());
     let there = started.saturating_mul(tick()) <= at + suspended;
     Some(there && !matches!(state, 'Z' | 'X'))
+}
+
+/// Whether processes have the numbers here that programs in the kernel see.
+#[must_use]
+pub fn numbers_are_the_kernels() -> bool {
+    let namespace = fs::metadata("/proc/self/ns/pid");
+    namespace.is_ok_and(|namespace| namespace.ino() == FIRST_PID_NAMESPACE)
+}
+
+/// When a process started, in ticks after boot; `None` if there is none, or only what is left of one.
+#[must_use]
+pub fn started(pid: u32) -> Option<u64> {
+    let (state, started) = read(pid)?;
+    (!matches!(state, 'Z' | 'X')).then_some(started)
+}
+
+fn read(pid: u32) -> Option<(char, u64)> {
+    let path = Path::new("/proc").join(pid.to_string()).join("stat");
+    // The name in it need not be UTF-8.
+    state(&String::from_utf8_lossy(&fs::read(path).ok()?))
 }
 
 /// State and start, in ticks after boot: columns 3 and 22 (Documentation/filesystems/proc.rst, 1.1). Column 2 is a name with
