@@ -31,6 +31,22 @@ impl Verdicts<'_> {
             .filter(|v| v.required && v.mechanism.is_none())
     }
 
+    /// # Errors
+    /// When nothing is attached, with the first reason and a remedy.
+    pub fn ensure_any(&self) -> Result<()> {
+        if self.attached() > 0 {
+            return Ok(());
+        }
+        let reason = self
+            .0
+            .first()
+            .map_or("nothing was tried", |first| &first.reason);
+        // Which probe it is said of depends on how far the kernel let each come.
+        let remedy = self.0.iter().find_map(|verdict| verdict.remedy);
+        let remedy = remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
+        anyhow::bail!("no probe can be attached: {reason}{remedy}; `daxscope check` says more")
+    }
+
     /// Why what is attached by fentry may miss calls, if it may.
     #[must_use]
     pub fn imprecise(&self) -> Option<&str> {

@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use tokio::{
     io::unix::AsyncFd,
     net::TcpListener,
@@ -115,16 +115,7 @@ fn inventory(probes: &Probes) {
 /// Logs what is missing; an error if that is everything.
 fn report(probes: &Probes) -> Result<()> {
     let verdicts = Verdicts(&probes.verdicts);
-    if verdicts.attached() == 0 {
-        let first = &probes.verdicts[0];
-        // Which probe it is said of depends on how far the kernel let each come.
-        let remedy = probes.verdicts.iter().find_map(|verdict| verdict.remedy);
-        let remedy = remedy.map_or(String::new(), |remedy| format!(" ({remedy})"));
-        bail!(
-            "no probe can be attached: {}{remedy}; `daxscope check` says more",
-            first.reason
-        );
-    }
+    verdicts.ensure_any()?;
     for verdict in verdicts.missing() {
         log::warn!(
             "not attached: {} {}: {}",

@@ -6,7 +6,10 @@ use daxscope_common::memremap::Pagemap;
 use super::{Device, GONE, Held, Pinned, Report, UNKNOWN, process};
 use crate::{
     inventory::account::Account,
-    kernel::{clock, functions::Functions},
+    kernel::{
+        clock,
+        functions::{self, Functions},
+    },
     load::Probes,
     probes::{
         gup,
@@ -110,7 +113,7 @@ fn held(hold: &Hold, functions: &Functions, now: u64) -> Held {
         entry: gup::entry_words(hold.point).unwrap_or_else(|| "unknown".into()),
         caller: functions
             .caller(&hold.stack)
-            .map_or(UNKNOWN.into(), |caller| functions.words(caller)),
+            .map_or(functions::UNKNOWN.into(), |caller| functions.words(caller)),
         stack: hold.stack.iter().map(|at| functions.words(*at)).collect(),
         pages: hold.pages,
         age: std::time::Duration::from_nanos(now.saturating_sub(hold.since)).as_secs_f64(),

@@ -52,8 +52,8 @@ pub struct Asked {
     pub filters: Filters,
     /// Whether each call is told by itself.
     pub events: bool,
-    /// Only what one process and its descendants do.
-    pub tree: bool,
+    /// Only what this and its descendants do; all if it is empty.
+    pub command: Vec<String>,
     pub choice: Choice,
     pub btf: Option<PathBuf>,
 }
@@ -94,7 +94,7 @@ impl Asked {
                 kstack: u32::from(self.wants_any(&[By::Kstack, By::Caller])),
                 ustack: u32::from(self.wants_any(&[By::Ustack])),
                 min_pages: self.filters.min_pages.unwrap_or(0),
-                tree: u32::from(self.tree),
+                tree: u32::from(!self.command.is_empty()),
                 ..Session::OFF
             },
             points: self.points()?,
@@ -105,7 +105,7 @@ impl Asked {
             let ns = u64::try_from(least.as_nanos());
             wants.session.min_ns = ns.context("--min-latency is longer than any call")?;
         }
-        if self.tree {
+        if !self.command.is_empty() {
             wants.session.task_pid = facts::task_pid(kernel.btf.as_ref())?;
         }
         self.geometries(&mut wants, page_shift)?;
