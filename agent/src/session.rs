@@ -7,6 +7,7 @@ pub mod asked;
 pub mod by;
 pub mod cgroups;
 pub mod event;
+pub mod file;
 pub mod filters;
 pub mod live;
 pub mod naming;

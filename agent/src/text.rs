@@ -148,17 +148,9 @@ pub fn utc(ns: u64) -> String {
 #[must_use]
 pub fn foreign(bytes: &[u8]) -> String {
     let mut text = String::new();
-    let escape = |text: &mut String, bytes: &[u8]| {
-        for byte in bytes {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    };
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
-            // Also escapes what turns the direction of text, has no width, or is no character at all.
-            let plain = matches!(char, '\'' | '"') || char.escape_debug().len() == 1;
-            if plain && char != '\\' {
+            if plain(char) && char != '\\' {
                 text.push(char);
             } else {
                 escape(&mut text, char.encode_utf8(&mut [0; 4]).as_bytes());
@@ -167,6 +159,32 @@ pub fn foreign(bytes: &[u8]) -> String {
         escape(&mut text, chunk.invalid());
     }
     text
+}
+
+/// Text that is said to have been through [`foreign`]: as it is then, and harmless if it has not.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut safe = String::new();
+    for char in text.chars() {
+        if plain(char) {
+            safe.push(char);
+        } else {
+            escape(&mut safe, char.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+    safe
+}
+
+/// Whether a character stays on its line: none that turns the direction of text, has no width, or is no character at all.
+fn plain(char: char) -> bool {
+    matches!(char, '\'' | '"' | '\\') || char.escape_debug().len() == 1
+}
+
+fn escape(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\\x{byte:02x}");
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +211,7 @@ mod tests {
             ("\u{202e}\u{85}".as_bytes(), "\\xe2\\x80\\xae\\xc2\\x85"),
         ] {
             assert_eq!(foreign(bytes), text);
+            assert_eq!(escaped(text), text, "a second time changes nothing");
         }
     }
 

@@ -27,16 +27,17 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds another.
+    /// Adds another. Sums stay at the largest number, which only a made-up file reaches.
     pub fn add(&mut self, other: &Self) {
-        self.calls += other.calls;
-        self.pages += other.pages;
-        self.errors += other.errors;
-        self.sampled += other.sampled;
-        self.ns += other.ns;
+        let add = |sum: &mut u64, n: u64| *sum = sum.saturating_add(n);
+        add(&mut self.calls, other.calls);
+        add(&mut self.pages, other.pages);
+        add(&mut self.errors, other.errors);
+        add(&mut self.sampled, other.sampled);
+        add(&mut self.ns, other.ns);
         self.max_ns = self.max_ns.max(other.max_ns);
         for (slot, n) in &other.slots {
-            *self.slots.entry(*slot).or_default() += n;
+            add(self.slots.entry(*slot).or_default(), *n);
         }
     }
 
@@ -65,7 +66,7 @@ impl Tally {
     /// How many calls were timed.
     #[must_use]
     pub fn timed(&self) -> u64 {
-        self.slots.values().sum()
+        self.slots.values().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
     /// The smallest duration in nanoseconds that at least `share` (0 to 1) of the timed calls did not exceed, to within
@@ -81,7 +82,7 @@ impl Tally {
         let rank = ((share * self.timed() as f64).ceil() as u64).max(1);
         let mut seen = 0;
         for (slot, n) in &self.slots {
-            seen += n;
+            seen = u64::saturating_add(seen, *n);
             if seen >= rank {
                 return Some(middle(*slot).min(self.max_ns));
             }
