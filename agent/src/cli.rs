@@ -5,9 +5,12 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    advise, check, holders, inventory, list,
+    advise, check,
+    events::{self, EventsArgs},
+    holders, inventory, list,
     load::{self, Mechanism},
     metrics, probes, run,
+    trace::{self, TraceArgs},
 };
 
 /// Nothing could be done.
@@ -88,6 +91,31 @@ pages, >= where not all could be looked at. CALLER is the function in the kernel
 
 Exit status: 0 all told, 3 not all (what, and why, is printed), 1 no such device or nothing can be told, 2 bad usage.")]
     Holders(HoldersArgs),
+    /// Watch calls for a while, or as long as a command runs, and sum them up
+    #[command(after_help = "Examples:
+  daxscope trace                                 who pins and gets what, until Ctrl-C
+  daxscope trace --for 10s --by comm,caller      which processes, from where in the kernel
+  daxscope trace --how pin --geometry 2M --hist  how long pins of 2M geometry take
+  daxscope trace memremap vmemmap --by entry,device -- ndctl enable-namespace namespace0.0
+  daxscope trace --by kstack --svg pins.svg -- fio job.fio
+
+Filters work in the kernel. Percentiles are of the time inside a call. A request that spans several pagemaps counts for that
+of its first page, its pages each for their own. When it ends, however it ends, nothing stays in the kernel.
+
+Exit status: that of the command if it failed; else 0 all told, 3 something got lost (what is printed), 1 nothing can be
+watched, 2 bad usage.")]
+    Trace(TraceArgs),
+    /// Print each call as it happens
+    #[command(after_help = "Examples:
+  daxscope events
+  daxscope events --min-latency 1ms --stack      what takes long, and how the kernel got there
+  daxscope events --json --for 10s | jq 'select(.errno != \"ok\")'
+  daxscope events -- dd if=/dev/pmem0 of=/dev/null iflag=direct bs=2M count=8
+
+A line is written when a call ends. What the ring between kernel and daxscope has no room for is counted and said.
+
+Exit status: as of trace.")]
+    Events(EventsArgs),
     /// Print the list of all metrics in Markdown
     #[command(hide = true)]
     MetricsDoc,
@@ -235,6 +263,8 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Trace(args) => trace::trace(&args),
+        Command::Events(args) => events::events(&args),
         Command::Advise(args) => advise::advise(&args),
         Command::List(args) => list::list(&args),
         Command::MetricsDoc => {

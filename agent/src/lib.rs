@@ -6,6 +6,7 @@ pub mod advise;
 pub mod check;
 pub mod cli;
 pub mod errno;
+pub mod events;
 pub mod holders;
 pub mod inventory;
 pub mod kernel;
@@ -18,6 +19,7 @@ pub mod serve;
 pub mod session;
 pub mod snapshot;
 pub mod text;
+pub mod trace;
 
 /// Version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,6 +1,6 @@
 //! A session: calls grouped, or told one by one, as long as somebody looks.
 
-use crate::{hist::fine, pod};
+use crate::{geometry::UNKNOWN, hist::fine, holders::NO_STACK, pod};
 
 /// What a session wants, as constants for the verifier.
 #[repr(C)]
@@ -97,6 +97,8 @@ impl Key {
     pub const GEOMETRY: u32 = 1 << 8;
     pub const ERRNO: u32 = 1 << 9;
     pub const LONGTERM: u32 = 1 << 10;
+    /// Those that tell whose call it is: all that an event needs of its key.
+    pub const TASK: u32 = Self::COMM | Self::CGROUP | Self::PID | Self::TGID;
 
     /// In place of a device: memory of the system.
     pub const SYSTEM: u64 = 0;
@@ -173,6 +175,8 @@ impl Wanted {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
+    /// The group of what is being counted of it.
+    pub key: Key,
     /// When it ended, by `bpf_ktime_get_ns`; with the thread, this tells it.
     pub at: u64,
     /// Nanoseconds inside; `u64::MAX` if that is not known.
@@ -199,23 +203,44 @@ pub struct Call {
     pub wanted: u32,
     pub pad: u32,
 }
-const _: () = assert!(size_of::<Call>() == 96);
+const _: () = assert!(size_of::<Call>() == 64 + 96);
+
+impl Call {
+    /// Nothing is known of it.
+    pub const NEW: Self = Self {
+        key: Key::ZERO,
+        at: 0,
+        ns: u64::MAX,
+        address: 0,
+        asked: 0,
+        pages: 0,
+        device: Key::UNKNOWN,
+        first: 0,
+        geometry: UNKNOWN,
+        parts: 0,
+        point: 0,
+        errno: 0,
+        longterm: 0,
+        sampled: 0,
+        kstack: NO_STACK,
+        ustack: NO_STACK,
+        wanted: 0,
+        pad: 0,
+    };
+}
 
 /// What the ring carries: a call, and before it, if it has several, its parts. Parts may come of a call that does not: one that
 /// is not wanted after all.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
+    /// With all of its key; of a part, `pages` of its `device` and `geometry`.
     pub call: Call,
-    pub comm: [u64; 2],
-    pub cgroup: u64,
-    pub pid: u32,
-    pub tgid: u32,
     pub cpu: u32,
-    /// 1 if this is a part: `call.pages` of `call.device`, and of the rest only what tells the call.
+    /// 1 if this is a part.
     pub part: u32,
 }
-const _: () = assert!(size_of::<Event>() == 96 + 40);
+const _: () = assert!(size_of::<Event>() == 64 + 96 + 8);
 pod!(Session, Key, Counts, Durations, Wanted, Call, Event);
 
 /// Groups that are told apart; further ones are counted as one.

@@ -17,7 +17,6 @@ use aya_ebpf::{
     maps::{HashMap, PerCpuArray, PerCpuHashMap, RingBuf, StackTrace},
 };
 use daxscope_common::{
-    geometry::UNKNOWN,
     hist::fine,
     holders::NO_STACK,
     session::{
@@ -85,6 +84,12 @@ pub fn open(call: &impl Call, lane: u32, point: u32, address: u64, asked: u64) {
     if session_wanted_task() == 0 {
         return;
     }
+    let place = span::key(lane, call.frame());
+    let inserted = SESSION_CALLS.insert(place, &NEW, 0);
+    let (Ok(()), Some(open)) = (inserted, SESSION_CALLS.get_ptr_mut(place)) else {
+        count_lost(lost::CALL);
+        return;
+    };
     let stack = |wanted: u32, map: &StackTrace, flags: u32| {
         if wanted == 0 {
             return NO_STACK;
@@ -94,32 +99,20 @@ pub fn open(call: &impl Call, lane: u32, point: u32, address: u64, asked: u64) {
         let id = unsafe { bpf_get_stackid(call.context(), map, u64::from(flags)) };
         if id < 0 { NO_STACK } else { id as u32 }
     };
-    let new = Open {
-        at: 0,
-        ns: UNSEEN,
-        address,
-        asked,
-        pages: 0,
-        device: Key::UNKNOWN,
-        first: 0,
-        geometry: UNKNOWN,
-        parts: 0,
-        point,
-        errno: 0,
-        longterm: 0,
-        sampled: 0,
-        wanted: 0,
-        pad: 0,
-        kstack: stack(session!(kstack), &SESSION_KSTACKS, 0),
-        ustack: stack(session!(ustack), &SESSION_USTACKS, BPF_F_USER_STACK),
-    };
-    if SESSION_CALLS
-        .insert(span::key(lane, call.frame()), new, 0)
-        .is_err()
-    {
-        count_lost(lost::CALL);
+    let kstack = stack(session!(kstack), &SESSION_KSTACKS, 0);
+    let ustack = stack(session!(ustack), &SESSION_USTACKS, BPF_F_USER_STACK);
+    // SAFETY: a map value, of the current thread.
+    unsafe {
+        (*open).address = address;
+        (*open).asked = asked;
+        (*open).point = point;
+        (*open).kstack = kstack;
+        (*open).ustack = ustack;
     }
+    fill(open);
 }
+
+static NEW: Open = Open::NEW;
 
 /// Whether a call is open.
 #[inline(always)]
@@ -159,6 +152,12 @@ pub extern "C" fn session_settle(
             0
         };
         (*call).longterm = longterm;
+        if session!(by) & Key::ERRNO != 0 {
+            (*call).key.errno = (*call).errno;
+        }
+        if session!(by) & Key::LONGTERM != 0 {
+            (*call).key.longterm = longterm;
+        }
     }
     1
 }
@@ -369,6 +368,38 @@ static NO_DURATIONS: Durations = Durations {
     slots: [0; fine::SLOTS],
 };
 
+/// Fills in what of the key of a call is known once it is open; its result comes when that is settled, its memory as that is
+/// counted.
+#[inline(always)]
+fn fill(call: *mut Open) {
+    let (by, id) = (session!(by), bpf_get_current_pid_tgid());
+    // SAFETY: a map value, of the current thread.
+    unsafe {
+        let key = &raw mut (*call).key;
+        if by & Key::COMM != 0 {
+            (*key).comm = comm();
+        }
+        if by & Key::CGROUP != 0 {
+            (*key).cgroup = cgroup();
+        }
+        if by & Key::PID != 0 {
+            (*key).pid = id as u32;
+        }
+        if by & Key::TGID != 0 {
+            (*key).tgid = (id >> 32) as u32;
+        }
+        if by & Key::KSTACK != 0 {
+            (*key).kstack = (*call).kstack;
+        }
+        if by & Key::USTACK != 0 {
+            (*key).ustack = (*call).ustack;
+        }
+        if by & Key::POINT != 0 {
+            (*key).point = (*call).point;
+        }
+    }
+}
+
 /// Adds to the group of an open call: `n` pages of a device and a geometry, and with `calls` 1 the call itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -376,46 +407,27 @@ pub extern "C" fn session_count(open: u64, device: u64, geometry: u32, n: u64, c
     let Some(call) = SESSION_CALLS.get_ptr_mut(open) else {
         return 0;
     };
-    let (by, id) = (session!(by), bpf_get_current_pid_tgid());
-    let mut key = Key::ZERO;
-    if by & Key::COMM != 0 {
-        key.comm = comm();
-    }
-    if by & Key::CGROUP != 0 {
-        key.cgroup = cgroup();
-    }
-    if by & Key::DEVICE != 0 {
-        key.device = device;
-    }
-    if by & Key::PID != 0 {
-        key.pid = id as u32;
-    }
-    if by & Key::TGID != 0 {
-        key.tgid = (id >> 32) as u32;
-    }
-    if by & Key::GEOMETRY != 0 {
-        key.geometry = geometry;
-    }
+    let by = session!(by);
     // SAFETY: a map value, of the current thread.
-    unsafe {
-        if by & Key::KSTACK != 0 {
-            key.kstack = (*call).kstack;
+    let mut key = unsafe {
+        if by & Key::DEVICE != 0 {
+            (*call).key.device = device;
         }
-        if by & Key::USTACK != 0 {
-            key.ustack = (*call).ustack;
+        if by & Key::GEOMETRY != 0 {
+            (*call).key.geometry = geometry;
         }
-        if by & Key::POINT != 0 {
-            key.point = (*call).point;
+        &(*call).key
+    };
+    let counts = match group(key) {
+        Some(counts) => counts,
+        None => {
+            count_lost(lost::GROUP);
+            key = &OF_REST;
+            match SESSION_GROUPS.get_ptr_mut(key) {
+                Some(counts) => counts,
+                None => return count_lost(lost::CALL),
+            }
         }
-        if by & Key::ERRNO != 0 {
-            key.errno = (*call).errno;
-        }
-        if by & Key::LONGTERM != 0 {
-            key.longterm = (*call).longterm;
-        }
-    }
-    let Some(counts) = counts(&mut key) else {
-        return count_lost(lost::CALL);
     };
     let (kstack, ustack) = (session!(kstack) != 0, session!(ustack) != 0);
     // SAFETY: map values.
@@ -446,35 +458,31 @@ pub extern "C" fn session_count(open: u64, device: u64, geometry: u32, n: u64, c
         if (*counts).max_ns < ns {
             (*counts).max_ns = ns;
         }
-        record(&key, ns);
+        record(key, ns);
     }
     0
 }
 
-/// The group of a key; if it does not fit, that of the rest, and the key becomes that.
+static OF_REST: Key = Key::OF_REST;
+
+/// The group of a key, which is made if it is not there; `None` if it does not fit.
 #[inline(always)]
-fn counts(key: &mut Key) -> Option<*mut Counts> {
-    if let Some(counts) = SESSION_GROUPS.get_ptr_mut(&*key) {
+fn group(key: &Key) -> Option<*mut Counts> {
+    if let Some(counts) = SESSION_GROUPS.get_ptr_mut(key) {
         return Some(counts);
     }
-    // Where another CPU was faster, what that inserted is found.
-    let _ = SESSION_GROUPS.insert(&*key, &NO_COUNTS, u64::from(BPF_NOEXIST));
-    let _ = SESSION_DURATIONS.insert(&*key, &NO_DURATIONS, u64::from(BPF_NOEXIST));
-    if SESSION_DURATIONS.get_ptr_mut(&*key).is_some()
-        && let Some(counts) = SESSION_GROUPS.get_ptr_mut(&*key)
-    {
-        return Some(counts);
-    }
-    count_lost(lost::GROUP);
-    *key = Key::OF_REST;
-    SESSION_GROUPS.get_ptr_mut(&*key)
+    // Durations first: a group is only used with them. Where another CPU was faster, what that inserted is found.
+    let _ = SESSION_DURATIONS.insert(key, &NO_DURATIONS, u64::from(BPF_NOEXIST));
+    SESSION_DURATIONS.get_ptr_mut(key)?;
+    let _ = SESSION_GROUPS.insert(key, &NO_COUNTS, u64::from(BPF_NOEXIST));
+    SESSION_GROUPS.get_ptr_mut(key)
 }
 
 #[inline(always)]
 fn record(key: &Key, ns: u64) {
     let slot = fine::slot(ns);
     // The verifier cannot follow `slot`; this bound is for it.
-    if let Some(durations) = SESSION_DURATIONS.get_ptr_mut(&*key)
+    if let Some(durations) = SESSION_DURATIONS.get_ptr_mut(key)
         && slot < fine::SLOTS
     {
         // SAFETY: a map value, and in bounds.
@@ -493,7 +501,6 @@ pub extern "C" fn session_emit(open: u64, device: u64, n: u64, what: u32) -> u32
         return count_lost(lost::EVENT);
     };
     let event = room.as_mut_ptr();
-    let id = bpf_get_current_pid_tgid();
     let is_part = what & PART != 0;
     // SAFETY: room for one event; the call is of the current thread.
     unsafe {
@@ -503,10 +510,6 @@ pub extern "C" fn session_emit(open: u64, device: u64, n: u64, what: u32) -> u32
         if is_part {
             (*event).call.pages = n;
         }
-        (*event).comm = comm();
-        (*event).cgroup = cgroup();
-        (*event).pid = id as u32;
-        (*event).tgid = (id >> 32) as u32;
         (*event).cpu = bpf_get_smp_processor_id();
         (*event).part = u32::from(is_part);
     }

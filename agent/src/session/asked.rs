@@ -101,6 +101,9 @@ impl Asked {
             wanted: vec![],
             shifts: vec![],
         };
+        if self.events {
+            wants.session.by |= Key::TASK;
+        }
         if let Some(least) = self.filters.min_latency {
             let ns = u64::try_from(least.as_nanos());
             wants.session.min_ns = ns.context("--min-latency is longer than any call")?;
@@ -108,6 +111,14 @@ impl Asked {
         if !self.command.is_empty() {
             wants.session.task_pid = facts::task_pid(kernel.btf.as_ref())?;
         }
+        let gives_back = |number: &u32| gup::is_of(*number) && gup::how(*number) == How::Unpin;
+        ensure!(
+            !(wants.points.iter().any(gives_back)
+                && (wants.session.min_ns > 0
+                    || wants.session.min_pages > 0
+                    || self.filters.longterm)),
+            "--min-latency, --min-pages and --longterm are of requests: they cannot be given with --how unpin"
+        );
         self.geometries(&mut wants, page_shift)?;
         self.tasks(&mut wants)?;
         self.devices(&mut wants)?;

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Result, bail};
@@ -37,6 +37,8 @@ pub struct Live {
     index: HashMap<Vec<Value>, usize>,
     last: Vec<Tally>,
     began: Instant,
+    /// When it was detached.
+    ended: Option<Instant>,
     /// What the kernel's monotonic clock said at 1970, in nanoseconds.
     epoch: u64,
     /// Parts of calls that have not been told yet, by thread: the moment of the call, and the parts.
@@ -75,6 +77,7 @@ impl Live {
             index: HashMap::new(),
             last: vec![],
             began: Instant::now(),
+            ended: None,
             epoch: wall.saturating_sub(clock::monotonic()),
             parts: HashMap::new(),
         })
@@ -130,7 +133,7 @@ impl Live {
             .collect();
         self.last = totals;
         Ok(State {
-            at: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            at: u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX),
             changed,
             lost: session::lost(&self.probes)?,
         })
@@ -175,7 +178,7 @@ impl Live {
         self.naming.learn(
             &self.probes,
             told.iter().map(|told| told.call.kstack),
-            told.iter().map(|told| told.cgroup),
+            told.iter().map(|told| told.call.key.cgroup),
         );
         let events = told.iter().filter_map(|told| self.event(told, stack));
         events.collect()
@@ -191,7 +194,7 @@ impl Live {
             ..
         } = told.call;
         if told.part != 0 {
-            let (of, parts) = self.parts.entry(told.pid).or_default();
+            let (of, parts) = self.parts.entry(told.call.key.pid).or_default();
             // Those of a call that was not wanted after all, or got lost.
             if *of != at {
                 (*of, *parts) = (at, vec![]);
@@ -202,7 +205,7 @@ impl Live {
         let several = told.call.parts > 1;
         let parts = self
             .parts
-            .remove(&told.pid)
+            .remove(&told.call.key.pid)
             .filter(|(of, _)| several && *of == at);
         let parts = parts.map_or_else(|| vec![(device, geometry, first)], |(_, parts)| parts);
         let part = |(device, geometry, pages)| Part {
@@ -216,10 +219,10 @@ impl Live {
         Some(Event {
             at: self.epoch + at,
             cpu: told.cpu,
-            comm: naming::comm(told.comm),
-            pid: told.pid,
-            tgid: told.tgid,
-            cgroup: self.naming.cgroup(told.cgroup),
+            comm: naming::comm(told.call.key.comm),
+            pid: told.call.key.pid,
+            tgid: told.call.key.tgid,
+            cgroup: self.naming.cgroup(told.call.key.cgroup),
             entry: naming::entry(call.point),
             how: naming::how(call.point),
             longterm: call.longterm != 0,
@@ -239,15 +242,24 @@ impl Live {
         })
     }
 
+    /// How long it has been attached, or was.
+    fn elapsed(&self) -> Duration {
+        self.ended.unwrap_or_else(Instant::now) - self.began
+    }
+
     /// Detaches all: what is read then stands still.
     pub fn detach(&mut self) {
+        self.ended = Some(Instant::now());
         self.probes.detach();
     }
 }
 
 fn about(asked: &Asked, kernel: &Kernel, probes: &Probes, begun: u64) -> About {
     let rooms = asked.rooms.iter().map(|room| room.name().to_owned());
-    let points = probes.verdicts.iter().map(|verdict| Point {
+    // What this kernel does not have is not missing.
+    let told = probes.verdicts.iter();
+    let told = told.filter(|verdict| verdict.mechanism.is_some() || verdict.required);
+    let points = told.map(|verdict| Point {
         family: verdict.family.into(),
         entry: verdict.point.into(),
         symbol: verdict.symbol.into(),

@@ -17,6 +17,14 @@ pub struct Output {
     pub json: bool,
 }
 
+impl Output {
+    /// Whether it shows more than the end: then all readings must be kept.
+    #[must_use]
+    pub const fn over_time(&self) -> bool {
+        false
+    }
+}
+
 /// Shows a recording, grouped.
 ///
 /// # Errors

@@ -94,6 +94,19 @@ impl Recording {
         totals
     }
 
+    /// Adds a reading, of groups that are `keys` by now. Unless all are kept, it takes the place of the one before it.
+    pub fn take(&mut self, keys: &[Vec<Value>], state: State, keep: bool) {
+        self.keys.extend_from_slice(&keys[self.keys.len()..]);
+        match self.states.last_mut() {
+            Some(last) if !keep => {
+                last.at = state.at;
+                last.lost = state.lost;
+                last.changed.extend(state.changed);
+            }
+            _ => self.states.push(state),
+        }
+    }
+
     /// Milliseconds from the first to the last moment.
     #[must_use]
     pub fn elapsed(&self) -> u64 {

@@ -226,16 +226,16 @@ fn differs(chunk: &Chunk, first: u64, size: u64) -> bool {
     for i in 0..CHUNK {
         // SAFETY: in bounds, and written by the helper.
         let page = unsafe { chunk.as_ptr().cast::<u64>().add(i).read() };
-        // By hand, since the compiler makes a branch of each comparison, and the verifier follows all their combinations.
+        // By hand, since the compiler makes a branch of each comparison, and the verifier follows all their combinations; and
+        // since it would keep all that is expected on the stack.
         // SAFETY: arithmetic on registers.
         unsafe {
             asm!(
-                "{0} ^= {1}", "{2} |= {0}",
-                inout(reg) page => _, in(reg) expected, inout(reg) difference,
+                "{0} ^= {1}", "{2} |= {0}", "{1} += {3}",
+                inout(reg) page => _, inout(reg) expected, inout(reg) difference, in(reg) size,
                 options(pure, nomem, nostack),
             );
         };
-        expected += size;
     }
     difference != 0
 }

@@ -1,0 +1,109 @@
+//! The verb `trace`: watch calls for a while, and sum them up.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::{
+    cli::ProbeArgs,
+    session::{
+        asked::{Asked, RoomArgs},
+        by::By,
+        filters::Filters,
+        live::Live,
+        output::{self, Output},
+        recording::Recording,
+        until::{Next, Until, UntilArgs},
+    },
+};
+
+/// How often what was counted is read; names of what has ended by then are unknown.
+const EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Args)]
+pub struct TraceArgs {
+    #[command(flatten)]
+    rooms: RoomArgs,
+    /// What to tell calls apart by: any of these, with commas
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "geometry,entry",
+        hide_default_value = false
+    )]
+    by: Vec<By>,
+    #[command(flatten)]
+    filters: Filters,
+    #[command(flatten)]
+    until: UntilArgs,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    probes: ProbeArgs,
+}
+
+/// Watches, and shows what it saw.
+///
+/// # Errors
+/// When nothing can be watched, or the result not be shown.
+pub fn trace(args: &TraceArgs) -> Result<ExitCode> {
+    runtime()?.block_on(watch(args))
+}
+
+async fn watch(args: &TraceArgs) -> Result<ExitCode> {
+    let asked = Asked {
+        rooms: args.rooms.rooms(),
+        by: args.by.clone(),
+        filters: args.filters.clone(),
+        events: false,
+        command: args.until.command.clone(),
+        choice: args.probes.choice(),
+        btf: args.probes.btf.clone(),
+    };
+    let mut live = Live::attach(&asked)?;
+    say(&live, &args.until);
+    let mut until = Until::begin(&args.until, &mut live, EVERY).await?;
+    let mut recording = Recording {
+        about: live.about().clone(),
+        keys: vec![],
+        states: vec![],
+    };
+    while until.next().await? == Next::Tick {
+        let state = live.read()?;
+        recording.take(live.keys(), state, args.output.over_time());
+    }
+    live.detach();
+    let state = live.read()?;
+    recording.take(live.keys(), state, args.output.over_time());
+    drop(live);
+    let shown = output::show(&recording, &args.by, &Filters::default(), &args.output)?;
+    Ok(until.status().unwrap_or(shown))
+}
+
+/// The runtime of a session: one thread.
+///
+/// # Errors
+/// When there is none to be had.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")
+}
+
+/// Says that it has begun, how it ends, and what is missing.
+pub fn say(live: &Live, until: &UntilArgs) {
+    let points = &live.about().points;
+    let watched = points.iter().filter(|point| point.mechanism.is_some());
+    for point in points.iter().filter(|point| point.mechanism.is_none()) {
+        log::debug!("not watched: {}: {}", point.entry, point.reason);
+    }
+    let ends = match (until.command.first(), until.time) {
+        (Some(command), _) => format!("what {command} does, until it ends"),
+        (None, Some(time)) => format!("for {time:?}"),
+        (None, None) => "until Ctrl-C".into(),
+    };
+    eprintln!("daxscope: watching {} functions, {ends}", watched.count());
+}
