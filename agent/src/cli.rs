@@ -9,7 +9,9 @@ use crate::{
     events::{self, EventsArgs},
     holders, inventory, list,
     load::{self, Mechanism},
-    metrics, probes, run,
+    metrics, probes,
+    report::{self, ReportArgs},
+    run,
     trace::{self, TraceArgs},
 };
 
@@ -116,6 +118,19 @@ A line is written when a call ends. What the ring between kernel and daxscope ha
 
 Exit status: as of trace.")]
     Events(EventsArgs),
+    /// Show a recorded session as trace shows a live one; on any machine, without privileges
+    #[command(after_help = "Examples:
+  daxscope report session.dax
+  daxscope report session.dax --by comm,device --hist
+  daxscope report session.dax --by kstack --svg stacks.svg
+  daxscope report session.dax --device dax0.0 --json | jq .total
+
+Dimensions and filters are of what was recorded; those of single calls are for record. The format is described in
+docs/recording.md.
+
+Exit status: 0 all told, 3 something was lost while it was recorded (what is printed), 1 the file is no whole recording or has
+not what is asked for, 2 bad usage.")]
+    Report(ReportArgs),
     /// Print the list of all metrics in Markdown
     #[command(hide = true)]
     MetricsDoc,
@@ -272,6 +287,7 @@ pub fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Holders(args) => holders::holders(&args),
+        Command::Report(args) => report::report(&args),
         Command::Inventory(args) => inventory::print(&args),
     };
     result.unwrap_or_else(|error| {

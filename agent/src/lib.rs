@@ -14,6 +14,7 @@ pub mod list;
 pub mod load;
 pub mod metrics;
 pub mod probes;
+pub mod report;
 pub mod run;
 pub mod serve;
 pub mod session;

@@ -10,6 +10,7 @@ pub mod event;
 pub mod file;
 pub mod filters;
 pub mod live;
+pub mod losses;
 pub mod naming;
 pub mod output;
 pub mod recording;

@@ -49,6 +49,7 @@ pub struct TraceArgs {
 /// # Errors
 /// When nothing can be watched, or the result not be shown.
 pub fn trace(args: &TraceArgs) -> Result<ExitCode> {
+    args.output.check(&args.by)?;
     runtime()?.block_on(watch(args))
 }
 

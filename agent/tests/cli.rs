@@ -25,6 +25,7 @@ fn help_shows_examples_and_exit_codes() {
         &["list", "--help"],
         &["advise", "--help"],
         &["holders", "--help"],
+        &["report", "--help"],
     ] {
         let output = daxscope(verb);
         let help = text(&output.stdout);

@@ -7,6 +7,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use daxscope::session::{
@@ -76,6 +77,56 @@ fn packed(text: &str) -> Vec<u8> {
     let mut out = GzEncoder::new(vec![], Compression::fast());
     out.write_all(text.as_bytes()).expect("packed");
     out.finish().expect("packed")
+}
+
+#[test]
+fn report_shows_a_file_without_privileges() {
+    let dir = Dir::new("report");
+    write(&dir.file(), &made::recording());
+    let report = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daxscope"));
+        let output = command.arg("report").arg(dir.file()).args(args).output();
+        let output = output.expect("daxscope runs");
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let golden = include_str!("golden/session.txt");
+    assert_eq!(
+        report(&[]),
+        (Some(3), golden.into(), String::new()),
+        "something was lost"
+    );
+
+    let (status, json, _) = report(&["--json", "--by", "comm", "--geometry", "2M"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(
+        (status, json["total"]["calls"].as_u64()),
+        (Some(3), Some(403))
+    );
+
+    let picture = dir.0.join("a.svg");
+    let (_, csv, notes) = report(&["--csv", "--svg", picture.to_str().expect("a path")]);
+    assert!(csv.starts_with("geometry,entry,calls,"), "{csv}");
+    assert!(notes.contains("LOST 1 unmatched_return"), "{notes}");
+    let picture = fs::read_to_string(&picture).expect("drawn");
+    assert!(picture.starts_with("<svg"), "{picture}");
+
+    let (status, _, error) = report(&["--folded"]);
+    assert_eq!(status, Some(1));
+    assert!(error.contains("add kstack or ustack to --by"), "{error}");
+    assert_eq!(report(&["--json", "--csv"]).0, Some(2));
+
+    fs::write(dir.file(), "#!/bin/sh").expect("written");
+    let (status, out, error) = report(&[]);
+    assert_eq!((status, out.as_str()), (Some(1), ""), "nothing half-read");
+    assert!(
+        error.contains("is no whole recording: it is not gzip"),
+        "{error}"
+    );
 }
 
 #[test]

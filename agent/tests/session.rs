@@ -4,14 +4,14 @@
 mod made;
 mod support;
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use daxscope::session::{
     by::By,
     filters::{Filters, How},
     recording::Recording,
     table::Table,
-    views::words::Words,
+    views::{csv, flame, folded, heat, hist, words::Words},
 };
 use support::golden;
 
@@ -200,4 +200,58 @@ fn what_was_not_recorded_is_an_error_with_its_remedy() {
     assert_eq!(pid(800), Ok(5));
     let error = pid(815).expect_err("no process");
     assert!(error.contains("record with --by tgid,pid"), "{error}");
+}
+
+#[test]
+fn rows_for_other_programs_are_golden() {
+    let table = table(&[By::Comm, By::Pid, By::Ustack, By::Errno]);
+    golden("session.csv", &csv::csv(&table));
+    golden("session.folded", &folded::folded(&table).expect("stacks"));
+    let kernel = self::table(&[By::Kstack]);
+    golden(
+        "session-kernel.folded",
+        &folded::folded(&kernel).expect("stacks"),
+    );
+    let none = folded::folded(&self::table(&[By::Comm])).expect_err("no stacks");
+    assert!(none.to_string().contains("kstack"), "{none}");
+}
+
+#[test]
+fn histograms_are_golden() {
+    golden(
+        "session-hist.txt",
+        &hist::hists(&table(&[By::Geometry, By::Entry])),
+    );
+    golden("session-hist-total.txt", &hist::hists(&table(&[])));
+}
+
+#[test]
+fn pictures_show_the_same_numbers() {
+    let recording = made::recording();
+    let flame = flame::svg(&table(&[By::Comm, By::Kstack, By::Ustack])).expect("a picture");
+    let heat = heat::svg(&recording, &table(&[By::Geometry, By::Entry])).expect("a picture");
+    for (name, picture) in [("flame", &flame), ("heat", &heat)] {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("session-{name}.svg"));
+        fs::write(&file, picture).expect("written");
+        assert!(!picture.contains('\x1b'), "{name}");
+    }
+    for words in [
+        "postgres (800 calls, 99.38%)",
+        "gup by comm, kstack, ustack",
+        "&lt;wal::Writer&gt;::flush",
+    ] {
+        assert!(flame.contains(words), "{words}: {flame}");
+    }
+    for words in [
+        "2M, pin_user_pages_fast: 400 calls, p50 29.7 µs, p99 42.9 µs",
+        "Linux 6.12.107",
+    ] {
+        assert!(heat.contains(words), "{words}");
+    }
+    let empty = made::empty();
+    let table = Table::of(&empty, &[By::Kstack], &Filters::default()).expect("a table");
+    for none in [flame::svg(&table), heat::svg(&empty, &table)] {
+        let error = none.expect_err("nothing to draw").to_string();
+        assert!(error.contains("calls to draw"), "{error}");
+    }
 }

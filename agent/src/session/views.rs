@@ -1,6 +1,12 @@
 //! A table as people and programs read it: the same figures in each view.
 
+pub mod csv;
+pub mod flame;
+pub mod folded;
+pub mod heat;
+pub mod hist;
 pub mod json;
+mod ranges;
 pub mod words;
 
 use super::tally::Tally;

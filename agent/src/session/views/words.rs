@@ -7,6 +7,7 @@ use crate::{
     kernel::functions::UNKNOWN,
     session::{
         by::{By, Value},
+        losses,
         table::{Row, Table},
         tally::{PERCENTILE_ERROR, Tally},
     },
@@ -23,7 +24,7 @@ pub struct Words<'a>(pub &'a Table);
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self(table) = self;
-        f.write_str(&head(table))?;
+        writeln!(f, "{}: {}", subject(table), place(table))?;
         if table.rows.is_empty() {
             writeln!(f, "No calls.")?;
         } else {
@@ -33,29 +34,31 @@ impl fmt::Display for Words<'_> {
     }
 }
 
-/// What was watched, where and how long.
-fn head(table: &Table) -> String {
-    let about = &table.about;
+/// What was watched: `gup by geometry, device`.
+pub(super) fn subject(table: &Table) -> String {
+    let rooms = table.about.rooms.join(", ");
     let by: Vec<_> = table.by.iter().map(|by| by.name()).collect();
-    let by = match by.as_slice() {
+    match by.as_slice() {
+        [] => rooms,
+        some => format!("{rooms} by {}", some.join(", ")),
+    }
+}
+
+/// How long, when, where, and of which calls.
+pub(super) fn place(table: &Table) -> String {
+    let about = &table.about;
+    let only = |before: &str, words: &[String]| match words {
         [] => String::new(),
-        some => format!(" by {}", some.join(", ")),
-    };
-    let only = match about.filters.as_slice() {
-        [] => String::new(),
-        some => format!(", only {}", some.join(" ")),
-    };
-    let command = match about.command.as_slice() {
-        [] => String::new(),
-        some => format!(", only of {}", some.join(" ")),
+        some => format!(", only {before}{}", some.join(" ")),
     };
     format!(
-        "{}{by}: {} from {} on {}, Linux {}{only}{command}\n",
-        about.rooms.join(", "),
+        "{} from {} on {}, Linux {}{}{}",
         text::duration(table.elapsed.saturating_mul(1_000_000)),
         moment(about.begun),
         about.host,
         about.kernel,
+        only("", &about.filters),
+        only("of ", &about.command),
     )
 }
 
@@ -158,7 +161,8 @@ fn figures(tally: &Tally) -> [String; FIGURES.len()] {
 }
 
 /// How exact the figures are, and what is not in them.
-fn notes(table: &Table) -> String {
+#[must_use]
+pub fn notes(table: &Table) -> String {
     let total = &table.total;
     let mut notes = vec![];
     if total.timed() > 0 {
@@ -185,24 +189,9 @@ fn notes(table: &Table) -> String {
             total.sampled
         ));
     }
-    let lost = table.lost.iter();
-    notes.extend(lost.map(|(name, n)| format!("LOST {n} {name}{}", loss(name))));
+    notes.extend(losses::words(&table.lost));
     notes.extend(unwatched(table));
     notes.iter().flat_map(|note| [note, "\n"]).collect()
-}
-
-/// What it means that something was lost; empty for a name that says it.
-fn loss(name: &str) -> &'static str {
-    match name {
-        "start" => ": calls that could not be remembered, and so not timed",
-        "unmatched_return" => ": calls whose beginning was not seen, and so not timed",
-        "missed_return" => ": calls whose end was not seen",
-        "unreadable" => ": kernel memory that could not be read, so that a geometry is unknown",
-        "geometry_slots" => ": geometries that had no room, and are unknown",
-        "pagemap" | "pagemap_ranges" => ": pagemaps that had no room",
-        "nesting" => ": calls not counted, as it could not be told whether they were in another",
-        _ => "",
-    }
 }
 
 /// Places that no probe could be attached to, by the reason.
