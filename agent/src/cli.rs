@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     advise, check,
+    diff::{self, DiffArgs},
     events::{self, EventsArgs},
     holders, inventory, list,
     load::{self, Mechanism},
@@ -131,6 +132,18 @@ docs/recording.md.
 Exit status: 0 all told, 3 something was lost while it was recorded (what is printed), 1 the file is no whole recording or has
 not what is asked for, 2 bad usage.")]
     Report(ReportArgs),
+    /// Set two recorded sessions side by side, with ratios: before and after a namespace was reconfigured
+    #[command(after_help = "Examples:
+  daxscope diff before.dax after.dax
+  daxscope diff before.dax after.dax --by entry --device dax0.0
+  daxscope diff before.dax after.dax --json | jq '.groups[] | {geometry, p50: .ratio.p50_ns}'
+
+Groups are matched by their dimensions: leave out of --by what was changed, or each group is in one session only. B/A is above
+1 where the second is slower, or has more. What else was different (kernel, devices, filters, probes) is said first.
+
+Exit status: 0 all told, 3 something was lost in one of them (what is printed), 1 a file is no whole recording or has not what
+is asked for, 2 bad usage.")]
+    Diff(DiffArgs),
     /// Print the list of all metrics in Markdown
     #[command(hide = true)]
     MetricsDoc,
@@ -287,6 +300,7 @@ pub fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Holders(args) => holders::holders(&args),
+        Command::Diff(args) => diff::diff(&args),
         Command::Report(args) => report::report(&args),
         Command::Inventory(args) => inventory::print(&args),
     };

@@ -5,6 +5,7 @@
 pub mod advise;
 pub mod check;
 pub mod cli;
+pub mod diff;
 pub mod errno;
 pub mod events;
 pub mod holders;

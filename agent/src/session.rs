@@ -6,6 +6,7 @@
 pub mod asked;
 pub mod by;
 pub mod cgroups;
+pub mod diff;
 pub mod event;
 pub mod file;
 pub mod filters;

@@ -26,6 +26,7 @@ fn help_shows_examples_and_exit_codes() {
         &["advise", "--help"],
         &["holders", "--help"],
         &["report", "--help"],
+        &["diff", "--help"],
     ] {
         let output = daxscope(verb);
         let help = text(&output.stdout);

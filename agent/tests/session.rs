@@ -7,7 +7,8 @@ mod support;
 use std::{fs, path::Path, time::Duration};
 
 use daxscope::session::{
-    by::By,
+    by::{By, Value},
+    diff::Diff,
     filters::{Filters, How},
     recording::Recording,
     table::Table,
@@ -254,4 +255,61 @@ fn pictures_show_the_same_numbers() {
         let error = none.expect_err("nothing to draw").to_string();
         assert!(error.contains("calls to draw"), "{error}");
     }
+}
+
+/// The made-up session on another day: on another kernel, when a namespace has 2M pages too, and pins of it are fast.
+fn later() -> Recording {
+    let mut later = made::recording();
+    let about = &mut later.about;
+    about.kernel = "7.3.1".into();
+    about.devices[1].geometry = "2M".into();
+    about.devices[1].map = "mem".into();
+    about.devices.remove(0);
+    about.points[1].mechanism = None;
+    // The failed calls are gone, and those of 4K are of 2M now.
+    later.keys.truncate(3);
+    later.keys[1][0] = Value::Text("2M".into());
+    for state in &mut later.states {
+        state.lost.clear();
+        state.changed.retain(|group, _| *group < 3);
+        if let Some(fast) = state.changed.get(&0).cloned() {
+            state.changed.insert(1, fast);
+        }
+    }
+    later
+}
+
+#[test]
+fn two_sessions_side_by_side_are_golden() {
+    let (before, after) = (made::recording(), later());
+    let of = |by: &[By]| Diff::of([&before, &after], by, &Filters::default()).expect("a diff");
+    golden("diff.txt", &of(&[By::Geometry, By::Entry]).to_string());
+    golden(
+        "diff-stacks.txt",
+        &of(&[By::Device, By::Kstack]).to_string(),
+    );
+    let device = of(&[By::Device]);
+    golden("diff.csv", &device.csv());
+    let json = serde_json::to_string_pretty(&device.json().expect("JSON"));
+    golden("diff.json", &format!("{}\n", json.expect("JSON")));
+}
+
+#[test]
+fn a_session_beside_itself_differs_in_nothing() {
+    let same = made::recording();
+    let diff = Diff::of([&same, &same], &[By::Comm], &Filters::default()).expect("a diff");
+    assert_eq!(diff.differences, []);
+    assert!(!diff.to_string().contains("DIFFERENT"), "{diff}");
+    let json = diff.json().expect("JSON");
+    assert_eq!(json["total"]["a"], json["total"]["b"]);
+    assert_eq!(json["total"]["ratio"]["p99_ns"], 1.0);
+
+    let mut other = made::recording();
+    other.about.by[0] = By::Longterm;
+    let diff = Diff::of([&same, &other], &[By::Geometry], &Filters::default());
+    let error = format!("{:#}", diff.err().expect("one does not tell it"));
+    assert!(
+        error.starts_with("B: the recording does not tell calls by geometry"),
+        "{error}"
+    );
 }

@@ -3,6 +3,7 @@
 pub mod csv;
 pub mod flame;
 pub mod folded;
+pub(super) mod grid;
 pub mod heat;
 pub mod hist;
 pub mod json;
@@ -17,9 +18,12 @@ pub const P90: f64 = 0.9;
 pub const P99: f64 = 0.99;
 pub const P999: f64 = 0.999;
 
-/// The figures of a group as plain numbers, by name, with the unit in it; `None` where no call was timed.
+/// Name, with the unit in it, and value; `None` where no call was timed.
+pub type Figures = [(&'static str, Option<u64>); 13];
+
+/// The figures of a group as plain numbers, in the order of columns.
 #[must_use]
-pub fn figures(tally: &Tally) -> [(&'static str, Option<u64>); 13] {
+pub fn figures(tally: &Tally) -> Figures {
     let timed = tally.timed();
     [
         ("calls", Some(tally.calls)),

@@ -17,7 +17,7 @@ pub fn csv(table: &Table) -> String {
     text
 }
 
-fn field(value: &Value) -> String {
+pub(in crate::session) fn field(value: &Value) -> String {
     match value {
         Value::Number(number) => number.to_string(),
         Value::Text(text) => text.clone(),
@@ -25,7 +25,7 @@ fn field(value: &Value) -> String {
     }
 }
 
-fn line(fields: impl Iterator<Item = String>) -> String {
+pub(in crate::session) fn line(fields: impl Iterator<Item = String>) -> String {
     let quoted = |field: String| {
         if field.contains([',', '"', '\r', '\n']) {
             format!("\"{}\"", field.replace('"', "\"\""))

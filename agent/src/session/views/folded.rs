@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use super::grid::is_stack;
 use crate::{
     kernel::functions::UNKNOWN,
     session::{
@@ -13,7 +14,7 @@ use crate::{
 /// Whether groups have stacks.
 #[must_use]
 pub fn has_stacks(by: &[By]) -> bool {
-    by.iter().any(|by| matches!(by, By::Kstack | By::Ustack))
+    by.iter().copied().any(is_stack)
 }
 
 /// `FRAME;FRAME;FRAME CALLS`. What else groups are told by comes first, a frame each; then the user's stack, then the

@@ -2,20 +2,27 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{P50, P90, P99, P999};
+use super::{P50, P90, P99, P999, grid::Grid};
 use crate::{
-    kernel::functions::UNKNOWN,
     session::{
-        by::{By, Value},
         losses,
-        table::{Row, Table},
+        table::Table,
         tally::{PERCENTILE_ERROR, Tally},
     },
-    text::{self, Flush},
+    text::{self, Column, Flush},
 };
 
-const FIGURES: [&str; 9] = [
-    "CALLS", "PAGES", "ERRORS", "P50", "P90", "P99", "P99.9", "MAX", "PAGES/S",
+/// Columns of figures.
+pub(in crate::session) const FIGURES: [Column; 9] = [
+    ("CALLS", Flush::Right),
+    ("PAGES", Flush::Right),
+    ("ERRORS", Flush::Right),
+    ("P50", Flush::Right),
+    ("P90", Flush::Right),
+    ("P99", Flush::Right),
+    ("P99.9", Flush::Right),
+    ("MAX", Flush::Right),
+    ("PAGES/S", Flush::Right),
 ];
 
 /// Prints a table.
@@ -35,7 +42,7 @@ impl fmt::Display for Words<'_> {
 }
 
 /// What was watched: `gup by geometry, device`.
-pub(super) fn subject(table: &Table) -> String {
+pub(in crate::session) fn subject(table: &Table) -> String {
     let rooms = table.about.rooms.join(", ");
     let by: Vec<_> = table.by.iter().map(|by| by.name()).collect();
     match by.as_slice() {
@@ -45,7 +52,7 @@ pub(super) fn subject(table: &Table) -> String {
 }
 
 /// How long, when, where, and of which calls.
-pub(super) fn place(table: &Table) -> String {
+pub(in crate::session) fn place(table: &Table) -> String {
     let about = &table.about;
     let only = |before: &str, words: &[String]| match words {
         [] => String::new(),
@@ -69,81 +76,20 @@ fn moment(ms: u64) -> String {
     format!("{seconds}Z")
 }
 
-/// A line for each group, with its stacks below it, and one for all.
+/// A line for each group, and one for all. Without dimensions the one group is all.
 fn groups(table: &Table) -> String {
-    let stack = |by: &By| matches!(by, By::Kstack | By::Ustack);
-    let stacks = table.by.iter().any(stack);
-    let mut columns: Vec<(String, Flush)> = vec![];
-    if stacks {
-        columns.push(("STACK".into(), Flush::Left));
-    }
-    let plain = table.by.iter().filter(|by| !stack(by));
-    columns.extend(plain.map(|by| (by.name().to_uppercase(), Flush::Left)));
-    let keys = columns.len();
-    columns.extend(FIGURES.map(|title| (title.to_owned(), Flush::Right)));
-
-    let mut cells: Vec<Vec<String>> = vec![];
-    for (n, row) in table.rows.iter().enumerate() {
-        let mut line = vec![];
-        if stacks {
-            line.push(format!("#{}", n + 1));
-        }
-        line.extend(row.key.iter().filter_map(plainly));
-        line.extend(figures(&row.tally));
-        cells.push(line);
-    }
-    let mut line = vec![String::new(); keys];
-    if let Some(first) = line.first_mut() {
-        "total".clone_into(first);
-    }
-    line.extend(figures(&table.total));
-    // Without dimensions the one group is the total.
-    if keys == 0 {
-        cells.clear();
-    }
-    cells.push(line);
-
-    let lines = text::aligned(&columns, &cells);
-    if !stacks {
-        return lines;
-    }
-    let mut text = String::new();
-    for (n, line) in lines.lines().enumerate() {
-        text.push_str(line);
-        text.push('\n');
-        // The first line has the titles, the last the total.
-        if let Some(row) = n.checked_sub(1).and_then(|n| table.rows.get(n)) {
-            text.push_str(&frames(row));
+    let mut grid = Grid::new(&table.by, &FIGURES);
+    if !table.by.is_empty() {
+        for (n, row) in table.rows.iter().enumerate() {
+            grid.group(n + 1, &row.key, figures(&row.tally));
         }
     }
-    text
+    grid.total("total", figures(&table.total));
+    grid.text()
 }
 
-/// A value that is no stack.
-fn plainly(value: &Value) -> Option<String> {
-    match value {
-        Value::Number(number) => Some(number.to_string()),
-        Value::Text(text) => Some(text.clone()),
-        Value::Stack(_) => None,
-    }
-}
-
-/// The stacks of a group, one function a line, the innermost first; a line between two.
-fn frames(row: &Row) -> String {
-    let stacks = row.key.iter().filter_map(|value| match value {
-        Value::Stack(frames) => Some(frames),
-        _ => None,
-    });
-    let texts: Vec<String> = stacks
-        .map(|frames| match frames.as_slice() {
-            [] => format!("    {UNKNOWN}\n"),
-            some => format!("    {}\n", some.join("\n    ")),
-        })
-        .collect();
-    texts.join("    --\n")
-}
-
-fn figures(tally: &Tally) -> [String; FIGURES.len()] {
+/// The cells of [`FIGURES`].
+pub(in crate::session) fn figures(tally: &Tally) -> [String; FIGURES.len()] {
     let time = |ns: Option<u64>| ns.map_or("-".into(), text::duration);
     let percentile = |share| time(tally.percentile(share));
     let sampled = if tally.sampled > 0 { "~" } else { "" };
