@@ -10,7 +10,7 @@ use crate::{
     events::{self, EventsArgs},
     holders, inventory, list,
     load::{self, Mechanism},
-    metrics, probes,
+    manual, metrics, probes,
     report::{self, ReportArgs},
     run,
     trace::{self, TraceArgs},
@@ -144,6 +144,28 @@ Groups are matched by their dimensions: leave out of --by what was changed, or e
 Exit status: 0 all told, 3 something was lost in one of them (what is printed), 1 a file is no whole recording or has not what
 is asked for, 2 bad usage.")]
     Diff(DiffArgs),
+    /// Write manual pages into a directory, one for each verb
+    #[command(after_help = "Examples:
+  daxscope man /usr/local/share/man/man1
+  daxscope man pages && man -l pages/daxscope-trace.1
+
+Exit status: 0 written, 1 cannot be written, 2 bad usage.")]
+    Man {
+        /// Where to; it is made if it is not there
+        #[arg(value_name = "DIRECTORY")]
+        directory: PathBuf,
+    },
+    /// Print what a shell completes words by
+    #[command(after_help = "Examples:
+  daxscope completions bash > /etc/bash_completion.d/daxscope
+  daxscope completions fish > ~/.config/fish/completions/daxscope.fish
+  daxscope completions zsh > /usr/local/share/zsh/site-functions/_daxscope
+
+Exit status: 0 printed, 1 cannot be printed, 2 bad usage.")]
+    Completions {
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
     /// Print the list of all metrics in Markdown
     #[command(hide = true)]
     MetricsDoc,
@@ -302,6 +324,8 @@ pub fn main() -> ExitCode {
         Command::Holders(args) => holders::holders(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Report(args) => report::report(&args),
+        Command::Man { directory } => manual::man(&directory),
+        Command::Completions { shell } => manual::completions(shell),
         Command::Inventory(args) => inventory::print(&args),
     };
     result.unwrap_or_else(|error| {

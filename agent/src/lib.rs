@@ -13,6 +13,7 @@ pub mod inventory;
 pub mod kernel;
 pub mod list;
 pub mod load;
+pub mod manual;
 pub mod metrics;
 pub mod probes;
 pub mod report;
