@@ -99,7 +99,7 @@ Exit status: 0 all told, 3 not all (what, and why, is printed), 1 no such device
   daxscope trace                                 who pins and gets what, until Ctrl-C
   daxscope trace --for 10s --by comm,caller      which processes, from where in the kernel
   daxscope trace --how pin --geometry 2M --hist  how long pins of 2M geometry take
-  daxscope trace memremap vmemmap --by entry,device -- ndctl enable-namespace namespace0.0
+  daxscope trace memremap vmemmap --by entry,device --for 1min
   daxscope trace --by kstack --svg pins.svg -- fio job.fio
 
 Filters work in the kernel. Percentiles are of the time inside a call. A request that spans several pagemaps counts for that

@@ -38,6 +38,21 @@ impl Kernel {
     /// # Errors
     /// When the given file cannot be used; that the kernel has no BTF of its own is no error.
     pub fn read(given: Option<&Path>) -> Result<Self> {
+        Self::with(given, |_| Symbols::read())
+    }
+
+    /// As [`read`](Self::read), as fast as can be: its functions are those that BTF describes, where there is BTF, and it has
+    /// no addresses.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub fn described(given: Option<&Path>) -> Result<Self> {
+        Self::with(given, |btf| {
+            btf.map_or_else(Symbols::read, Symbols::described)
+        })
+    }
+
+    fn with(given: Option<&Path>, symbols: impl Fn(Option<&Btf>) -> Symbols) -> Result<Self> {
         let btf = match given {
             Some(path) => Ok(Btf::open(path)?),
             None => Btf::open(Path::new(btf::VMLINUX)),
@@ -45,8 +60,8 @@ impl Kernel {
         Ok(Self {
             release: std::fs::read_to_string("/proc/sys/kernel/osrelease")
                 .map_or_else(|_| "unknown".into(), |release| release.trim().into()),
+            symbols: symbols(btf.as_ref().ok()),
             btf,
-            symbols: Symbols::read(),
             preemption: Preemption::read(),
         })
     }

@@ -342,6 +342,10 @@ fn object(bytes: &[u8], layout: &Layout, paging: &Paging, options: &Options) -> 
     for map in session::unused(wants) {
         loader.map_max_entries(map, 1);
     }
+    if wants.is_some() {
+        // Threads that share a slot are few, and making room for many is what takes longest.
+        loader.map_max_entries("GUP_SPANS", 1024);
+    }
     let session = wants.map_or(Session::OFF, |wants| wants.session);
     if session.events == 0 {
         // A ring has whole pages.

@@ -187,6 +187,30 @@ fn escape(text: &mut String, bytes: &[u8]) {
     }
 }
 
+/// The bytes that [`foreign`] shows as a text; of any other text, its own.
+#[must_use]
+pub fn native(text: &str) -> Vec<u8> {
+    let mut bytes = vec![];
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let escaped = behind.strip_prefix(b"x").and_then(|digits| digits.get(..2));
+        let escaped = escaped.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let value =
+            escaped.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+        match value.filter(|_| *first == b'\\') {
+            Some(value) => {
+                bytes.push(value);
+                rest = &behind[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +235,7 @@ mod tests {
             ("\u{202e}\u{85}".as_bytes(), "\\xe2\\x80\\xae\\xc2\\x85"),
         ] {
             assert_eq!(foreign(bytes), text);
+            assert_eq!(native(text), bytes);
             assert_eq!(escaped(text), text, "a second time changes nothing");
         }
     }

@@ -107,4 +107,10 @@ pub fn say(live: &Live, until: &UntilArgs) {
         (None, None) => "until Ctrl-C".into(),
     };
     eprintln!("daxscope: watching {} functions, {ends}", watched.count());
+    if !until.command.is_empty() && points.iter().any(|point| point.family == "memremap") {
+        eprintln!(
+            "daxscope: drivers may bring regions up in a worker of the kernel, which is not of the command's processes: \
+             without a command, or with --for, all are watched"
+        );
+    }
 }

@@ -6,10 +6,11 @@ use std::{
     io::{BufRead, BufReader},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 
 use super::{
     addresses::{Addresses, SYMBOLS},
+    btf::Btf,
     paging,
 };
 use crate::{inventory::pagemaps, probes::gup};
@@ -75,6 +76,19 @@ impl Symbols {
             traceable,
             present,
             addresses: listed.and_then(|()| addresses.shown()),
+        }
+    }
+
+    /// The functions that BTF describes, without asking which of them can be traced: attaching will tell. Reading the lists
+    /// takes longer than attaching to ten functions.
+    #[must_use]
+    pub fn described(btf: &Btf) -> Self {
+        let symbols = crate::probes::points().flat_map(|(_, point)| point.symbols);
+        let there = symbols.filter(|symbol| btf.function_id(symbol).is_some());
+        Self {
+            traceable: None,
+            present: there.map(|symbol| (*symbol).to_owned()).collect(),
+            addresses: Err(anyhow!("nobody asked for them")),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{
     kernel::{Kernel, facts},
     load::Choice,
     probes::{self, Point, gup, session::Wants},
+    text,
 };
 
 /// A family of probes.
@@ -304,13 +305,15 @@ const fn bits_of(by: By) -> u32 {
 
 /// The 16 bytes that the kernel keeps of a thread's name, ended by zeros (`TASK_COMM_LEN`, include/linux/sched.h).
 fn comm_words(name: &str) -> Result<[u64; 2]> {
+    let name = text::native(name);
     ensure!(
         name.len() < 16,
-        "--comm {name}: the kernel keeps 15 bytes of a thread's name: {}",
-        &name[..name.floor_char_boundary(15)]
+        "--comm {}: the kernel keeps 15 bytes of a thread's name: {}",
+        text::foreign(&name),
+        text::foreign(&name[..15])
     );
     let mut bytes = [0; 16];
-    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    bytes[..name.len()].copy_from_slice(&name);
     let word = |n: usize| u64::from_ne_bytes(std::array::from_fn(|i| bytes[8 * n + i]));
     Ok([word(0), word(1)])
 }

@@ -11,8 +11,8 @@ use aya::maps::{MapData, RingBuf};
 use daxscope_common::session::{Call, Event as Told, Key};
 
 use super::{
-    asked::Asked,
-    by::Value,
+    asked::{Asked, Room},
+    by::{By, Value},
     event::{Event, Part},
     naming::{self, Naming},
     recording::{About, Device, Point, State},
@@ -54,7 +54,12 @@ impl Live {
         if let Some(missing) = Privileges::read().missing() {
             bail!("{missing}");
         }
-        let kernel = Kernel::read(asked.btf.as_deref())?;
+        // Which of the functions that bring regions up can be traced, only the kernel's lists tell; of those of GUP, all can.
+        let kernel = if asked.rooms == [Room::Gup] {
+            Kernel::described(asked.btf.as_deref())?
+        } else {
+            Kernel::read(asked.btf.as_deref())?
+        };
         let options = load::Options {
             choice: asked.choice,
             log: false,
@@ -114,9 +119,11 @@ impl Live {
                 .map(|(key, _)| key)
                 .filter(|key| !self.known.contains_key(*key))
         };
+        let by = &self.about.by;
+        let stacks = by.contains(&By::Caller) || by.contains(&By::Kstack);
         self.naming.learn(
             &self.probes,
-            new().map(|key| key.kstack),
+            new().map(|key| key.kstack).filter(|_| stacks),
             new().map(|key| key.cgroup),
         );
         let mut totals = vec![Tally::default(); self.keys.len()];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use daxscope_common::session::Key;
+use daxscope_common::{holders::NO_STACK, session::Key};
 
 use super::{by::By, by::Value, cgroups::Cgroups, users::Users};
 use crate::{
@@ -64,7 +64,7 @@ impl Naming {
             known.learn(cgroups.filter(|id| *id != 0));
         }
         let new: BTreeSet<u32> = kstacks
-            .filter(|stack| !self.stacks.contains_key(stack))
+            .filter(|stack| *stack != NO_STACK && !self.stacks.contains_key(stack))
             .collect();
         if new.is_empty() {
             return;
