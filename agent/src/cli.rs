@@ -13,6 +13,7 @@ use crate::{
     manual, metrics, probes,
     report::{self, ReportArgs},
     run,
+    top::{self, TopArgs},
     trace::{self, TraceArgs},
 };
 
@@ -166,6 +167,19 @@ Exit status: 0 printed, 1 cannot be printed, 2 bad usage.")]
         #[arg(value_enum, value_name = "SHELL")]
         shell: clap_complete::Shell,
     },
+    /// Watch calls on the whole screen: rates now, latencies, the hottest processes and callers
+    #[command(after_help = "Examples:
+  daxscope top
+  daxscope top gup --device dax0.0
+  daxscope top --by geometry,cgroup,entry --min-latency 10us
+  daxscope top --replay session.dax
+
+Space pauses, / looks for a text, s sorts, g groups by something else, ? tells more, q quits. Rates are of the last reading;
+t shows totals. A recording is stepped through with the arrows, or played with space. NO_COLOR=1 leaves colours out.
+
+Exit status: 0 quit, 1 no terminal, nothing can be attached or the file is none, 2 bad usage, 128 and its number after a
+signal.")]
+    Top(Box<TopArgs>),
     /// Print the list of all metrics in Markdown
     #[command(hide = true)]
     MetricsDoc,
@@ -317,6 +331,7 @@ pub fn main() -> ExitCode {
         Command::Events(args) => events::events(&args),
         Command::Advise(args) => advise::advise(&args),
         Command::List(args) => list::list(&args),
+        Command::Top(args) => top::top(&args),
         Command::MetricsDoc => {
             print!("{}", metrics::markdown(probes::metrics()));
             Ok(ExitCode::SUCCESS)

@@ -22,6 +22,7 @@ pub mod serve;
 pub mod session;
 pub mod snapshot;
 pub mod text;
+pub mod top;
 pub mod trace;
 
 /// Version of this build.

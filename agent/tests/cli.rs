@@ -27,6 +27,7 @@ fn help_shows_examples_and_exit_codes() {
         &["holders", "--help"],
         &["report", "--help"],
         &["diff", "--help"],
+        &["top", "--help"],
     ] {
         let output = daxscope(verb);
         let help = text(&output.stdout);
@@ -68,6 +69,18 @@ fn a_given_btf_that_is_none_is_1_and_named() {
         let error = text(&output.stderr);
         assert!(error.contains("/dev/null is not BTF"), "{verb}: {error}");
     }
+}
+
+#[test]
+fn a_screen_needs_a_terminal_and_says_what_does_not() {
+    let output = daxscope(&["top"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(
+        error.contains("terminal") && error.contains("trace"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
 }
 
 #[test]
