@@ -16,6 +16,7 @@ mod pin;
 mod region;
 mod report;
 pub mod scrape;
+mod work;
 
 use clap::Subcommand;
 
@@ -39,6 +40,8 @@ enum Verb {
     Pin(pin::command::Args),
     /// Take long-term pins and keep them until told a line
     Hold(pin::hold::Args),
+    /// Make known calls, each time a line tells so
+    Work(work::Args),
     /// Run a program with less than all
     Limited(host::Args),
     /// Leave threads in the kernel, each in the middle of pinning a page, until told a line
@@ -53,6 +56,7 @@ pub fn main(args: Args) -> anyhow::Result<()> {
         Verb::Demo => demo::main(),
         Verb::Pin(args) => pin::command::main(&args),
         Verb::Hold(args) => pin::hold::main(&args),
+        Verb::Work(args) => work::main(&args),
         Verb::Limited(args) => host::main(&args),
         Verb::Park(args) => pin::park::main(&args),
     }

@@ -87,7 +87,7 @@ fn say(word: &str) -> Result<()> {
 }
 
 /// A userfaultfd for all of the memory.
-fn watched(memory: &Memory) -> Result<OwnedFd> {
+pub fn watched(memory: &Memory) -> Result<OwnedFd> {
     // SAFETY: no pointer; the kernel returns a new descriptor or an error.
     let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
     ensure!(fd >= 0, "userfaultfd: {}", std::io::Error::last_os_error());
@@ -103,7 +103,7 @@ fn watched(memory: &Memory) -> Result<OwnedFd> {
 }
 
 /// One message comes for each thread that has gone to sleep on its page.
-fn arrived(faults: &OwnedFd, threads: u64) -> Result<()> {
+pub fn arrived(faults: &OwnedFd, threads: u64) -> Result<()> {
     let mut messages = std::fs::File::from(faults.try_clone()?);
     for _ in 0..threads {
         let mut message = [0; MESSAGE_BYTES];
@@ -114,7 +114,7 @@ fn arrived(faults: &OwnedFd, threads: u64) -> Result<()> {
     Ok(())
 }
 
-fn fill(faults: &OwnedFd, memory: &Memory, page: u64) -> Result<()> {
+pub fn fill(faults: &OwnedFd, memory: &Memory, page: u64) -> Result<()> {
     let source = vec![1u8; usize::try_from(PAGE)?];
     // struct uffdio_copy { dst, src, len, mode, copy }
     let (to, from) = (memory.at(page) as u64, source.as_ptr() as u64);
