@@ -16,6 +16,7 @@ mod pin;
 mod region;
 mod report;
 pub mod scrape;
+mod session;
 mod work;
 
 use clap::Subcommand;

@@ -15,6 +15,7 @@ mod parked;
 mod pins;
 mod regions;
 mod self_cost;
+mod sessions;
 mod stage;
 mod stop;
 mod stuck;
@@ -70,11 +71,13 @@ pub enum Part {
     SelfCost,
     /// Requests that are counted and not timed
     Untimed,
+    /// Ad-hoc sessions beside a daemon
+    Sessions,
     /// Hosts that let the agent see less
     Hosts,
 }
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part::Figures,
     Part::Inventory,
     Part::Cycles,
@@ -86,6 +89,7 @@ const PARTS: [Part; 12] = [
     Part::Advice,
     Part::SelfCost,
     Part::Untimed,
+    Part::Sessions,
     Part::Hosts,
 ];
 
@@ -124,6 +128,7 @@ pub fn main(args: &Args) -> Result<()> {
             Part::Advice => advice::all(&mut report),
             Part::SelfCost => self_cost::all(&mut report),
             Part::Untimed => untimed::all(&mut report),
+            Part::Sessions => sessions::all(&mut report),
             Part::Hosts => hosts::all(&mut report),
         }
     }

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod returns;
+mod stacks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -13,6 +14,7 @@ use anyhow::{Context, Result, bail};
 
 pub use blocks::Blocks;
 pub use returns::{Returns, Seen};
+pub use stacks::Stacks;
 
 const TRACEFS: &str = "/sys/kernel/tracing";
 

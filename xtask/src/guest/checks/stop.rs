@@ -17,7 +17,7 @@ const SETTLE: Duration = Duration::from_secs(20);
 /// What a tracing process could leave in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftovers {
-    programs: usize,
+    pub programs: usize,
     maps: usize,
     /// Lines of tracefs `kprobe_events`; probes made through perf never show there.
     kprobe_events: usize,
@@ -34,7 +34,7 @@ impl Leftovers {
     }
 
     /// Wait until the kernel is as it was, or until it clearly will not be.
-    fn settle(&self) -> Leftovers {
+    pub fn settle(&self) -> Leftovers {
         let deadline = Instant::now() + SETTLE;
         loop {
             let now = Leftovers::read();

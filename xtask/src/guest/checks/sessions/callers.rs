@@ -1,0 +1,74 @@
+//! Who asked for the pages: the function that the kernel's own tracer names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+
+use super::calls::{Table, word};
+use super::workload::{Ground, name_of};
+use crate::guest::oracle::{GUP, Stacks};
+use crate::guest::report::Figures;
+use crate::guest::session::Session;
+
+/// By the name of whose thread it was.
+type Named = BTreeMap<String, BTreeSet<String>>;
+
+pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
+    let mut crew = ground.crew()?;
+    // Alone first: a probe of somebody else's on the return would stand on the stack.
+    let stacks = Stacks::watch(GUP.iter().map(|(symbol, ..)| *symbol))?;
+    crew.work()?;
+    let taken = stacks.read()?;
+    drop(stacks);
+    let sessions = ["comm,caller", "comm,kstack"].map(|by| vec!["trace", "--json", "--by", by]);
+    let sessions = Session::start(&sessions)?;
+    crew.work()?;
+    let mut said = sessions.into_iter().map(Session::end);
+    let mut next = || Table::parse(&said.next().context("a session for each line")??);
+    let (callers, kstacks) = (next()?, next()?);
+
+    let (mut by_caller, mut by_stack) = (Named::new(), Named::new());
+    for member in &crew.members {
+        let name = name_of(member);
+        let of = |pid: &u32| member.threads.contains(pid);
+        for taken in taken.iter().filter(|taken| of(&taken.pid)) {
+            let caller = taken.functions.get(1).context("a stack of one function")?;
+            by_caller
+                .entry(name.clone())
+                .or_default()
+                .insert(caller.clone());
+            let stack = taken.functions[1..].join(";");
+            by_stack.entry(name.clone()).or_default().insert(stack);
+        }
+        let own = |table: &Table, by: &str| -> Result<BTreeSet<String>> {
+            let own = table.each().filter(|group| group["comm"] == *name);
+            own.map(|group| plain(&word(&group[by])?)).collect()
+        };
+        figures.equal(
+            &format!("who asked for {name}"),
+            joined(by_caller.get(&name)),
+            joined(Some(&own(&callers, "caller")?)),
+        );
+        figures.equal(
+            &format!("stacks of {name}"),
+            joined(by_stack.get(&name)),
+            joined(Some(&own(&kstacks, "kstack")?)),
+        );
+    }
+    Ok(())
+}
+
+/// Without the offsets into the functions.
+fn plain(stack: &str) -> Result<String> {
+    let name = |function: &str| {
+        let name = function.split('+').next();
+        name.map(str::to_owned).context("a function without a name")
+    };
+    let names: Vec<_> = stack.split(';').map(name).collect::<Result<_>>()?;
+    Ok(names.join(";"))
+}
+
+fn joined(names: Option<&BTreeSet<String>>) -> String {
+    let names = names.into_iter().flatten().map(String::as_str);
+    names.collect::<Vec<_>>().join(" or ")
+}

@@ -1,0 +1,115 @@
+//! Every filter: what comes through is what fits, whoever counts it.
+
+use anyhow::{Context, Result};
+
+use super::calls::{self, Calls, Table, grouped};
+use super::workload::Ground;
+use crate::guest::report::Figures;
+use crate::guest::session::Session;
+use crate::guest::work::Crew;
+
+/// A filter as it is written, and which calls it lets through; of the memory only parts that fit.
+struct Filter {
+    words: Vec<String>,
+    fits: Fits,
+}
+
+/// Of a call, and the geometry and device of a part of it.
+type Fits = Box<dyn Fn(&Calls, [&str; 2]) -> bool>;
+
+const BY: [&str; 2] = ["comm", "errno"];
+
+/// As many sessions at once as the smallest trampoline has room for beside a daemon's: 38 programs of a function
+/// (`BPF_MAX_TRAMP_LINKS`, include/linux/bpf.h), of which each session has two.
+const AT_ONCE: usize = 12;
+
+pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
+    let mut crew = ground.crew()?;
+    let known = ground.calls(&crew)?;
+    let all = of(&crew);
+    for filters in filters(ground, &crew, &known)?.chunks(AT_ONCE) {
+        let base = ["trace", "--json", "--by", "comm,errno", "--pid", &all];
+        let words = filters.iter().map(|filter| {
+            let own = filter.words.iter().map(String::as_str);
+            let has_own = filter.words.iter().any(|word| word == "--pid");
+            let base = if has_own { &base[..4] } else { &base[..] };
+            base.iter().copied().chain(own).collect()
+        });
+        let sessions = Session::start(&words.collect::<Vec<_>>())?;
+        crew.work()?;
+        for (session, filter) in sessions.into_iter().zip(filters) {
+            let what = filter.words.join(" ");
+            let table = Table::parse(&session.end()?).with_context(|| what.clone())?;
+            table.sound(figures, &what)?;
+            let expected = grouped(&known, &BY, &filter.fits);
+            calls::equal(figures, &what, &expected, &table.groups(&BY, |_| true)?);
+        }
+    }
+    Ok(())
+}
+
+/// The processes of a crew, as `--pid` takes them.
+fn of(crew: &Crew) -> String {
+    let pids = crew.members.iter().map(|member| member.pid.to_string());
+    pids.collect::<Vec<_>>().join(",")
+}
+
+fn filters(ground: &Ground, crew: &Crew, known: &[Calls]) -> Result<Vec<Filter>> {
+    let [base, compound, ..] = &ground.devices[..] else {
+        anyhow::bail!("three devices are needed");
+    };
+    let first = crew.members.first().context("an empty crew")?;
+    let thread = first.threads[1].to_string();
+    let is = |by: &'static str, value: &str| {
+        let value = value.to_owned();
+        move |calls: &Calls, _: [&str; 2]| calls.is.get(by) == Some(&value)
+    };
+    let geometry = |wanted: &str| {
+        let wanted = wanted.to_owned();
+        move |_: &Calls, [geometry, _]: [&str; 2]| geometry == wanted
+    };
+    let device = |wanted: String| move |_: &Calls, [_, device]: [&str; 2]| device == wanted;
+    let (remote, compound_name) = (&known[0].is["entry"], compound.name());
+    let base_geometry = base.geometry()?.name;
+    let both = {
+        let (comm, geometry) = (is("comm", "remote"), geometry(base_geometry));
+        move |calls: &Calls, part: [&str; 2]| comm(calls, part) && geometry(calls, part)
+    };
+    let either = |calls: &Calls, _: [&str; 2]| ["remote", "ring"].contains(&&*calls.is["comm"]);
+    Ok(vec![
+        filter(
+            &["--pid", &first.pid.to_string()],
+            is("tgid", &first.pid.to_string()),
+        ),
+        filter(&["--pid", &thread], is("pid", &thread)),
+        filter(&["--comm", "remote"], is("comm", "remote")),
+        filter(&["--comm", "remote", "--comm", "ring"], either),
+        filter(&["--cgroup", "/b"], is("cgroup", "/b")),
+        filter(&["--device", &compound_name], device(compound_name.clone())),
+        filter(
+            &["--device", &compound.namespace],
+            device(compound_name.clone()),
+        ),
+        filter(&["--device", "system"], device("system".into())),
+        filter(
+            &["--geometry", compound.geometry()?.name],
+            geometry(compound.geometry()?.name),
+        ),
+        filter(&["--geometry", "system"], geometry("system")),
+        filter(&["--geometry", "unknown"], geometry("unknown")),
+        filter(&["--entry", remote], is("entry", remote)),
+        filter(&["--how", "pin"], is("how", "pin")),
+        filter(&["--how", "get"], is("how", "get")),
+        filter(&["--longterm"], is("longterm", "longterm")),
+        filter(&["--min-pages", "100"], |calls, _| calls.pages() >= 100),
+        filter(&["--comm", "remote", "--geometry", base_geometry], both),
+        filter(&["--min-latency", "1h"], |_, _| false),
+    ])
+}
+
+fn filter(words: &[&str], fits: impl Fn(&Calls, [&str; 2]) -> bool + 'static) -> Filter {
+    Filter {
+        words: words.iter().map(|word| (*word).to_owned()).collect(),
+        fits: Box::new(fits),
+    }
+}
