@@ -32,12 +32,14 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
         let name = name_of(member);
         let of = |pid: &u32| member.threads.contains(pid);
         for taken in taken.iter().filter(|taken| of(&taken.pid)) {
-            let caller = taken.functions.get(1).context("a stack of one function")?;
+            let mut functions = taken.functions.iter();
+            let caller = functions.find(|function| !is_means(function));
+            let caller = caller.context("a stack of GUP alone")?;
             by_caller
                 .entry(name.clone())
                 .or_default()
                 .insert(caller.clone());
-            let stack = taken.functions[1..].join(";");
+            let stack = taken.functions.join(";");
             by_stack.entry(name.clone()).or_default().insert(stack);
         }
         let own = |table: &Table, by: &str| -> Result<BTreeSet<String>> {
@@ -56,6 +58,12 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// GUP itself, and what all sorts of drivers reach it through (`lib/iov_iter.c`).
+fn is_means(function: &str) -> bool {
+    let function = function.trim_start_matches('_');
+    function.contains("user_pages") || function.starts_with("iov_iter")
 }
 
 /// Without the offsets into the functions.

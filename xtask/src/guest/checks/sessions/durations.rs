@@ -34,12 +34,14 @@ pub fn all(figures: &mut Figures) -> Result<()> {
         tasks: vec![task],
     }])?;
     let pid = crew.members[0].pid.to_string();
-    let base = ["trace", "--json", "--by", "comm", "--pid", &pid];
-    let long = base.iter().copied().chain(["--min-latency", LEAST.1]);
+    // The thread that fills the pages takes references when it ends, which are no pins.
+    let filters = ["--pid", &pid, "--how", "pin"];
+    let with = |words: &[&'static str]| [words, &filters].concat();
+    let base = with(&["trace", "--json", "--by", "comm"]);
     let sessions = Session::start(&[
-        vec!["events", "--json", "--pid", &pid],
-        base.to_vec(),
-        long.collect(),
+        with(&["events", "--json"]),
+        base.clone(),
+        [&base[..], &["--min-latency", LEAST.1]].concat(),
     ])?;
     crew.work()?;
     let mut said = sessions.into_iter().map(Session::end);
