@@ -5,7 +5,9 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    advise, check,
+    advise,
+    bench::{self, BenchArgs},
+    check,
     diff::{self, DiffArgs},
     events::{self, EventsArgs},
     holders, inventory, list,
@@ -180,6 +182,19 @@ t shows totals. A recording is stepped through with the arrows, or played with s
 Exit status: 0 quit, 1 no terminal, nothing can be attached or the file is none, 2 bad usage, 128 and its number after a
 signal.")]
     Top(Box<TopArgs>),
+    /// Pin a device-dax device in batches, by several ways, and say how long the kernel took for it
+    #[command(after_help = "Examples:
+  daxscope bench dax0.0
+  daxscope bench dax0.0 --writable               io_uring's fixed buffers too: its pins are long-term
+  daxscope bench dax0.0 --sink /dev/nullb0       O_DIRECT too, to a null block device
+  daxscope bench namespace1.0 --size 1G --passes 3 --json
+
+Maps the device and reads a byte of each unit that it maps; writes nothing. Refuses a device that somebody has open, mapped or
+mounted. Pins are given back at once. Times are inside the kernel's functions, of which the table names each; beside them
+stands what the patch series reported that gave pagemaps their geometry.
+
+Exit status: 0 all ways measured, 3 not all (why is printed), 1 none, 2 bad usage.")]
+    Bench(BenchArgs),
     /// Print the list of all metrics in Markdown
     #[command(hide = true)]
     MetricsDoc,
@@ -327,6 +342,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Trace(args) => trace::trace(&args),
         Command::Events(args) => events::events(&args),
         Command::Advise(args) => advise::advise(&args),

@@ -3,6 +3,7 @@
 //! One direction of flow: probe → map → [`probes`] → [`snapshot::Snapshot`] → [`metrics`] → [`serve`].
 
 pub mod advise;
+pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod diff;

@@ -1,7 +1,8 @@
 //! A process of known calls, which makes them when it is told: each task by a thread of its own.
 //!
 //! It speaks by lines: `ready` with its numbers; then, for each line that it is told, `done`, until its input ends. Its
-//! threads last as long: the end of each takes references itself.
+//! threads last as long: the end of each takes references itself. They work one after the other, or together if they are
+//! told so.
 
 mod crew;
 mod slow;
@@ -61,13 +62,13 @@ pub fn main(args: &Args) -> Result<()> {
             hands.push(Hand { pid, go, did });
         }
         if args.at_once {
-            return work(&hands).map(drop);
+            return work(&hands, Order::Together).map(drop);
         }
         let pids: Vec<u32> = hands.iter().map(|hand| hand.pid).collect();
         say("ready", &json!(pids))?;
         for line in std::io::stdin().lock().lines() {
-            line.context("cannot read what to do")?;
-            let bounds = work(&hands)?;
+            let line = line.context("cannot read what to do")?;
+            let bounds = work(&hands, Order::of(&line))?;
             let task = |task: Vec<Bounds>| task.iter().map(|b| [b.least, b.most]).collect();
             let bounds: Vec<Vec<[u64; 2]>> = bounds.into_iter().map(task).collect();
             say("done", &json!(bounds))?;
@@ -83,13 +84,42 @@ struct Hand {
     did: Receiver<Result<Vec<Bounds>>>,
 }
 
-/// All threads at the same time. Of each, the bounds of how long its calls took, if it knows them.
-fn work(hands: &[Hand]) -> Result<Vec<Vec<Bounds>>> {
-    for hand in hands {
-        hand.go.send(()).context("a thread has ended")?;
+/// How several threads or processes work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// So that a kretprobe always has room: on 5.10 for as many calls as there are CPUs.
+    InTurn,
+    Together,
+}
+
+impl Order {
+    /// As it is told.
+    fn word(self) -> &'static str {
+        match self {
+            Order::InTurn => "in turn",
+            Order::Together => "together",
+        }
     }
-    let did = hands.iter().map(|hand| hand.did.recv());
-    did.map(|did| did.context("a thread has ended")?).collect()
+
+    fn of(line: &str) -> Order {
+        if line == Order::Together.word() {
+            Order::Together
+        } else {
+            Order::InTurn
+        }
+    }
+}
+
+/// Of each thread, the bounds of how long its calls took, if it knows them.
+fn work(hands: &[Hand], order: Order) -> Result<Vec<Vec<Bounds>>> {
+    let go = |hand: &Hand| hand.go.send(()).context("a thread has ended");
+    let did = |hand: &Hand| hand.did.recv().context("a thread has ended")?;
+    if order == Order::Together {
+        hands.iter().try_for_each(go)?;
+        return hands.iter().map(did).collect();
+    }
+    let in_turn = hands.iter().map(|hand| go(hand).and_then(|()| did(hand)));
+    in_turn.collect()
 }
 
 /// Until nobody can ask any more.

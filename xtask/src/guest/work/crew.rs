@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Bounds, Task};
+use super::{Bounds, Order, Task};
 
 /// A process to be.
 pub struct Worker {
@@ -56,15 +56,18 @@ impl Crew {
         Ok(Crew { members })
     }
 
-    /// All work at the same time, each all of its tasks. Back when they are done; they stay.
-    pub fn work(&mut self) -> Result<()> {
-        for member in &mut self.members {
-            let ask = member.ask.as_mut().context("no standard input")?;
-            writeln!(ask).context("cannot speak to a worker")?;
+    /// Each does all of its tasks. Back when they are done; they stay.
+    pub fn work(&mut self, order: Order) -> Result<()> {
+        if order == Order::Together {
+            let members = &mut self.members;
+            members
+                .iter_mut()
+                .try_for_each(|member| member.tell(order))?;
+            return members.iter_mut().try_for_each(Member::done);
         }
         for member in &mut self.members {
-            let done = member.hear("done")?;
-            member.bounds = bounds(&done).context("a worker said what it did in other words")?;
+            member.tell(order)?;
+            member.done()?;
         }
         Ok(())
     }
@@ -96,6 +99,17 @@ impl Member {
             "not a thread for each task"
         );
         Ok(member)
+    }
+
+    fn tell(&mut self, order: Order) -> Result<()> {
+        let ask = self.ask.as_mut().context("no standard input")?;
+        writeln!(ask, "{}", order.word()).context("cannot speak to a worker")
+    }
+
+    fn done(&mut self) -> Result<()> {
+        let done = self.hear("done")?;
+        self.bounds = bounds(&done).context("a worker said what it did in other words")?;
+        Ok(())
     }
 
     fn hear(&mut self, word: &str) -> Result<Value> {

@@ -12,6 +12,7 @@ use crate::guest::oracle::GUP;
 use crate::guest::report::Figures;
 use crate::guest::scrape::Delta;
 use crate::guest::session::Session;
+use crate::guest::work::Order;
 
 /// Dimensions that are asked for together, each once.
 const PAIRS: [[&str; 2]; 6] = [
@@ -56,7 +57,7 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     let sessions = Session::start(&words)?;
 
     let before = agent.scrape()?;
-    crew.work()?;
+    crew.work(Order::InTurn)?;
     let after = agent.scrape()?;
     for (session, words) in sessions.iter().zip(&words) {
         let memory = session.memory()?;

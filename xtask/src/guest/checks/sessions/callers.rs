@@ -9,6 +9,7 @@ use super::workload::{Ground, name_of};
 use crate::guest::oracle::{GUP, Stacks};
 use crate::guest::report::Figures;
 use crate::guest::session::Session;
+use crate::guest::work::Order;
 
 /// By the name of whose thread it was.
 type Named = BTreeMap<String, BTreeSet<String>>;
@@ -17,12 +18,12 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     let mut crew = ground.crew()?;
     // Alone first: a probe of somebody else's on the return would stand on the stack.
     let stacks = Stacks::watch(GUP.iter().map(|(symbol, ..)| *symbol))?;
-    crew.work()?;
+    crew.work(Order::InTurn)?;
     let taken = stacks.read()?;
     drop(stacks);
     let sessions = ["comm,caller", "comm,kstack"].map(|by| vec!["trace", "--json", "--by", by]);
     let sessions = Session::start(&sessions)?;
-    crew.work()?;
+    crew.work(Order::InTurn)?;
     let mut said = sessions.into_iter().map(Session::end);
     let mut next = || Table::parse(&said.next().context("a session for each line")??);
     let (callers, kstacks) = (next()?, next()?);
@@ -32,6 +33,14 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
         let name = name_of(member);
         let of = |pid: &u32| member.threads.contains(pid);
         for taken in taken.iter().filter(|taken| of(&taken.pid)) {
+            // Made by another entry point up to 6.2 (mm/gup.c): part of a call that has been taken.
+            if taken
+                .functions
+                .get(1)
+                .is_some_and(|caller| is_means(caller) && caller.contains("user_pages"))
+            {
+                continue;
+            }
             let mut functions = taken.functions.iter();
             let caller = functions.find(|function| !is_means(function));
             let caller = caller.context("a stack of GUP alone")?;

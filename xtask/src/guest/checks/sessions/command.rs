@@ -6,7 +6,7 @@ use super::calls::{self, Groups, Sum, Table};
 use crate::guest::pin::By;
 use crate::guest::report::Figures;
 use crate::guest::session::Session;
-use crate::guest::work::{Crew, Source, Task, Worker};
+use crate::guest::work::{Crew, Order, Source, Task, Worker};
 
 fn worker(comm: &'static [u8], per_call: u64, calls: u64) -> Worker {
     let task = Task {
@@ -38,7 +38,7 @@ pub fn tree(figures: &mut Figures) -> Result<()> {
     ];
     let mut session = Session::spawn(&words)?;
     session.attached()?;
-    outside.work()?;
+    outside.work(Order::InTurn)?;
     session.tell()?;
     let table = Table::parse(&session.result()?)?;
     table.sound(figures, "the tree")?;

@@ -8,6 +8,7 @@ use super::workload::Ground;
 use crate::guest::agent;
 use crate::guest::report::Figures;
 use crate::guest::session::Session;
+use crate::guest::work::Order;
 
 const FILE: &str = "/tmp/whole.daxscope";
 const CUT: &str = "/tmp/cut.daxscope";
@@ -18,7 +19,7 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     let mut crew = ground.crew()?;
     let words = ["record", "-o", FILE, "--by", "comm,pid,geometry,kstack"];
     let sessions = Session::start(&[words.to_vec()])?;
-    crew.work()?;
+    crew.work(Order::InTurn)?;
     for session in sessions {
         session.end()?;
     }

@@ -8,7 +8,7 @@ use super::calls::{self, Table};
 use crate::guest::pin::By;
 use crate::guest::report::Figures;
 use crate::guest::session::Session;
-use crate::guest::work::{Bounds, Crew, Source, Task, Worker};
+use crate::guest::work::{Bounds, Crew, Order, Source, Task, Worker};
 
 const CALLS: u64 = 24;
 /// In thousandths, as the table names them.
@@ -43,7 +43,7 @@ pub fn all(figures: &mut Figures) -> Result<()> {
         base.clone(),
         [&base[..], &["--min-latency", LEAST.1]].concat(),
     ])?;
-    crew.work()?;
+    crew.work(Order::InTurn)?;
     let mut said = sessions.into_iter().map(Session::end);
     let mut next = || said.next().context("a session for each line")?;
     let events = calls::events(&next()?)?;

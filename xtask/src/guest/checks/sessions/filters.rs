@@ -6,7 +6,7 @@ use super::calls::{self, Calls, Table, grouped};
 use super::workload::Ground;
 use crate::guest::report::Figures;
 use crate::guest::session::Session;
-use crate::guest::work::Crew;
+use crate::guest::work::{Crew, Order};
 
 /// A filter as it is written, and which calls it lets through; of the memory only parts that fit.
 struct Filter {
@@ -36,7 +36,7 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
             base.iter().copied().chain(own).collect()
         });
         let sessions = Session::start(&words.collect::<Vec<_>>())?;
-        crew.work()?;
+        crew.work(Order::InTurn)?;
         for (session, filter) in sessions.into_iter().zip(filters) {
             let what = filter.words.join(" ");
             let table = Table::parse(&session.end()?).with_context(|| what.clone())?;
