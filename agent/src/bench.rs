@@ -72,8 +72,16 @@ pub struct Report {
     /// Bytes that were gone over.
     pub bytes: u64,
     pub page_bytes: u64,
-    /// Each way, or why it could not be gone.
-    pub rows: Vec<(Way, Result<Row, String>)>,
+    /// Each way, or why it was not gone.
+    pub rows: Vec<(Way, Result<Row, Why>)>,
+}
+
+/// Why a way was not gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It needs what was not allowed.
+    NotAsked(&'static str),
+    Failed(String),
 }
 
 /// What the kernel took for one way.
@@ -117,15 +125,20 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
     say(args, device, bytes);
     let range = Range::map(&device.device, bytes, align, args.writable)?;
     range.touch();
-    let rows = way::ALL.map(|way| (way, measure(args, device, &range, way)));
+    let rows = way::ALL.map(|way| {
+        let row = match way.needs(args.writable, args.sink.is_some()) {
+            Some(need) => Err(Why::NotAsked(need)),
+            None => measure(args, device, &range, way)
+                .map_err(|error| Why::Failed(format!("{error:#}"))),
+        };
+        (way, row)
+    });
     let report = Report {
         device: device.clone(),
         kernel: release,
         bytes,
         page_bytes: range.page_bytes,
-        rows: rows
-            .map(|(way, row)| (way, row.map_err(|error| format!("{error:#}"))))
-            .into(),
+        rows: rows.into(),
     };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report.json())?);
@@ -154,7 +167,7 @@ fn say(args: &BenchArgs, device: &Device, bytes: u64) {
 
 /// Goes over the range, watched.
 fn measure(args: &BenchArgs, device: &Device, range: &Range, way: Way) -> Result<Row> {
-    let hand = way.ready(args.writable, args.sink.as_deref())?;
+    let hand = way.ready(args.sink.as_deref())?;
     let batch = args.batch.min(way.most_pages()) * range.page_bytes;
     // What cannot be done is refused here, before anything is attached.
     hand.pin(range.at(0), batch.min(range.bytes))?;
@@ -233,20 +246,31 @@ fn row<'a>(
 }
 
 impl Report {
-    /// The exit status: 0 if each way was measured.
+    /// The exit status: 0 if each way that was allowed was measured.
     fn status(&self) -> u8 {
-        let measured = self.rows.iter().filter(|(_, row)| row.is_ok()).count();
-        let whole = |row: &Result<Row, String>| row.as_ref().is_ok_and(|row| row.lost.is_empty());
-        match measured {
-            0 => FAILED,
-            _ if self.rows.iter().all(|(_, row)| whole(row)) => 0,
-            _ => DEGRADED,
+        let rows = || self.rows.iter().map(|(_, row)| row);
+        let whole = |row: &Result<Row, Why>| match row {
+            Ok(row) => row.lost.is_empty(),
+            Err(why) => matches!(why, Why::NotAsked(_)),
+        };
+        if !rows().any(Result::is_ok) {
+            return FAILED;
         }
+        if rows().all(whole) { 0 } else { DEGRADED }
     }
 
-    /// Where its struct pages are: on the device?
+    /// Whether its struct pages are on the device.
     fn altmap(&self) -> bool {
         self.device.map == Some(crate::inventory::names::Map::Dev)
+    }
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::NotAsked(need) => f.write_str(need),
+            Self::Failed(reason) => f.write_str(reason),
+        }
     }
 }
 

@@ -193,7 +193,7 @@ Maps the device and reads a byte of each unit that it maps; writes nothing. Refu
 mounted. Pins are given back at once. Times are inside the kernel's functions, of which the table names each; beside them
 stands what the patch series reported that gave pagemaps their geometry.
 
-Exit status: 0 all ways measured, 3 not all (why is printed), 1 none, 2 bad usage.")]
+Exit status: 0 all measured that was allowed, 3 not all (why is printed), 1 nothing, 2 bad usage.")]
     Bench(BenchArgs),
     /// Print the list of all metrics in Markdown
     #[command(hide = true)]

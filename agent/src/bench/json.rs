@@ -15,7 +15,7 @@ impl Report {
             .iter()
             .filter_map(|(way, row)| Some(self.object(*way, row.as_ref().ok()?)));
         let not_done = not.iter().filter_map(|(way, row)| {
-            Some(json!({ "by": way.name(), "reason": row.as_ref().err()? }))
+            Some(json!({ "by": way.name(), "reason": row.as_ref().err()?.to_string() }))
         });
         let reported = reported::ALL.iter().map(|reported| {
             json!({

@@ -11,7 +11,7 @@ use std::{
     ptr,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use libc::iovec;
 
 use super::ring::Ring;
@@ -82,11 +82,25 @@ impl Way {
         }
     }
 
-    /// What it needs beside memory.
+    /// What it needs that was not allowed; `None` if it may be gone.
+    #[must_use]
+    pub const fn needs(self, writable: bool, sink: bool) -> Option<&'static str> {
+        match self {
+            Self::IoUring if !writable => Some(
+                "it pins only what is mapped for writing, though it writes nothing: --writable allows that",
+            ),
+            Self::ODirect if !sink => Some(
+                "it needs a place to write the pages to: --sink /dev/nullb0 (modprobe null_blk)",
+            ),
+            _ => None,
+        }
+    }
+
+    /// What it goes with.
     ///
     /// # Errors
-    /// When that is not there, or was not allowed.
-    pub fn ready(self, writable: bool, sink: Option<&Path>) -> Result<Hand> {
+    /// When that is not there.
+    pub fn ready(self, sink: Option<&Path>) -> Result<Hand> {
         Ok(match self {
             Self::ProcessVmReadv => Hand::ProcessVmReadv,
             Self::Vmsplice => {
@@ -95,20 +109,8 @@ impl Way {
                 let null = null.context("cannot open /dev/null")?;
                 Hand::Vmsplice { into, out_of, null }
             }
-            Self::IoUring if writable => Hand::IoUring(Ring::new()?),
-            Self::IoUring => {
-                bail!(
-                    "it pins only what is mapped for writing, though it writes nothing: --writable allows that"
-                )
-            }
-            Self::ODirect => match sink {
-                Some(sink) => Hand::ODirect(null_block(sink)?),
-                None => {
-                    bail!(
-                        "it needs a place to write the pages to: --sink /dev/nullb0 (modprobe null_blk)"
-                    )
-                }
-            },
+            Self::IoUring => Hand::IoUring(Ring::new()?),
+            Self::ODirect => Hand::ODirect(null_block(sink.context("no --sink")?)?),
         })
     }
 }

@@ -125,6 +125,7 @@ fn figure(figure: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::Why;
     use crate::inventory::names::{Device, Map};
 
     #[test]
@@ -152,7 +153,10 @@ mod tests {
             bytes: 1 << 30,
             page_bytes: 4096,
             rows: vec![
-                (Way::IoUring, Err("it pins only what is writable".into())),
+                (
+                    Way::IoUring,
+                    Err(Why::NotAsked("it pins only what is writable")),
+                ),
                 (
                     Way::ProcessVmReadv,
                     Ok(Row {
@@ -175,7 +179,7 @@ mod tests {
         };
         let text = report.to_string();
         for line in [
-            "1.0 GiB  2M        yes     process_vm_readv  pin_user_pages_remote         512   53.7  20.0      5.37   200",
+            "1.0 GiB  2M        yes     process_vm_readv  pin_user_pages_remote         512    53.7  20.0      5.37   200",
             "1.0 GiB  2M        yes     vmsplice          get_user_pages_fast           512   1074  1.00         -     -",
             "not by io_uring: it pins only what is writable",
             "by process_vm_readv: lost call: 3",
