@@ -180,7 +180,7 @@ mod tests {
         let text = report.to_string();
         for line in [
             "1.0 GiB  2M        yes     process_vm_readv  pin_user_pages_remote         512    53.7  20.0      5.37   200",
-            "1.0 GiB  2M        yes     vmsplice          get_user_pages_fast           512   1074  1.00         -     -",
+            "1.0 GiB  2M        yes     vmsplice          get_user_pages_fast           512    1074  1.00         -     -",
             "not by io_uring: it pins only what is writable",
             "by process_vm_readv: lost call: 3",
             " 16.0 GiB  2M        yes     gup_test  pin_user_pages_fast         512    10.0  1718         -     -  v4 08/14 (2021-08-27), not merged so",

@@ -1,6 +1,7 @@
 //! Sessions: what `trace`, `events`, `record` and a daemon say of one workload, which says itself what it was.
 
 mod agree;
+mod bench;
 mod callers;
 mod calls;
 mod command;
@@ -31,6 +32,7 @@ pub fn all(report: &mut Report) {
     report.check("sessions/durations", durations::all);
     report.check("sessions/command", command::tree);
     report.check("sessions/regions", |figures| regions::all(figures, &ground));
+    report.check("sessions/bench", |figures| bench::all(figures, &ground));
     report.check("sessions/cut", |figures| cut::all(figures, &ground));
     report.check("sessions/killed", outside::killed);
     report.check("sessions/unprivileged", outside::unprivileged);

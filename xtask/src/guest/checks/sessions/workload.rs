@@ -21,7 +21,7 @@ pub struct Ground {
     pub devices: Vec<Device>,
     landed: BTreeMap<&'static str, (&'static str, &'static str)>,
     /// Whether `io_uring` takes memory of a device: not before 6.4.
-    ring_takes_devices: bool,
+    pub ring_takes_devices: bool,
 }
 
 impl Ground {
