@@ -128,7 +128,7 @@ impl Shown {
         let (about, replayed) = (source.about(), args.replay.is_some());
         let mut shown = Self {
             model: Model::new(about),
-            options: Options::new(about, &args.by, replayed),
+            options: Options::new(about, &args.by, replayed)?,
             source,
             every: args.every,
             read: Instant::now(),

@@ -136,6 +136,47 @@ fn nobody_called_is_shown_too() {
 }
 
 #[test]
+fn a_recording_that_tells_nothing_apart_is_one_line() {
+    let mut recording = made::recording();
+    recording.about.by.clear();
+    recording.keys = vec![vec![]];
+    for state in &mut recording.states {
+        state.changed.retain(|group, _| *group == 0);
+    }
+    let recorded = Recorded::new("one", &recording);
+    let mut pty = Pty::run(recorded.top(), SMALL, SHELL);
+    shows(&mut pty, "one-group");
+    pty.press("gGz\tq");
+    assert_eq!(pty.end(SHELL).code(), Some(0));
+}
+
+#[test]
+fn filters_and_tables_are_those_of_the_command_line() {
+    let recorded = Recorded::new("filters", &made::recording());
+    let mut command = recorded.top();
+    command.args(["--device", "pmem1", "--by", "device,entry"]);
+    let mut pty = Pty::run(command, SMALL, SHELL);
+    shows(&mut pty, "one-device");
+    pty.press("q");
+    assert_eq!(pty.end(SHELL).code(), Some(0));
+}
+
+#[test]
+fn an_error_is_said_where_the_shell_is() {
+    let recorded = Recorded::new("error", &made::recording());
+    let mut command = recorded.top();
+    command.args(["--cgroup", "/a.slice"]);
+    let before = format!("{SHELL}daxscope: the recording does not tell calls by cgroup");
+    let mut pty = Pty::run(command, [200, 24], SHELL);
+    pty.wait_for("refused", |screen| {
+        screen.contents().contains("record with")
+    });
+    let said = pty.screen().contents();
+    assert!(said.starts_with(&before.replace('\r', "")), "{said}");
+    assert_eq!(pty.end(&said).code(), Some(1));
+}
+
+#[test]
 fn a_signal_leaves_the_terminal_as_it_was() {
     let recorded = Recorded::new("signal", &made::recording());
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {

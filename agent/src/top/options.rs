@@ -1,11 +1,13 @@
 //! What somebody looks at, and how: all that keys change.
 
+use anyhow::{Result, ensure};
+
 use super::{
     columns::{Column, Since},
     keys::Key,
     model::{Model, Row},
 };
-use crate::session::{by::By, recording::About};
+use crate::session::{by::By, recording::About, sieve};
 
 /// Tables at once.
 const PANES: usize = 3;
@@ -59,29 +61,36 @@ pub enum Deed {
 }
 
 impl Options {
-    /// Tables by `wanted`, as many as there is room for, as far as it was recorded; or by geometry, process and caller.
-    #[must_use]
-    pub fn new(about: &About, wanted: &[By], paused: bool) -> Self {
-        let choices: Vec<Vec<By>> = about
-            .by
-            .iter()
-            .map(|by| match by {
-                // A number alone says little to people.
-                By::Tgid | By::Pid if about.by.contains(&By::Comm) => vec![By::Comm, *by],
-                by => vec![*by],
-            })
-            .collect();
-        let wanted = match wanted {
-            [] => &[By::Geometry, By::Tgid, By::Caller],
-            some => some,
+    /// Tables by `wanted`; or by geometry, process and caller, as far as those were recorded.
+    ///
+    /// # Errors
+    /// When something wanted was not recorded, or is more than a screen has room for.
+    pub fn new(about: &About, wanted: &[By], paused: bool) -> Result<Self> {
+        ensure!(
+            wanted.len() <= PANES,
+            "--by: at most {PANES} tables fit on a screen; any other is a key away (g)"
+        );
+        let choice = |by: &By| match by {
+            // A number alone says little to people.
+            By::Tgid | By::Pid if about.by.contains(&By::Comm) => vec![By::Comm, *by],
+            by => vec![*by],
         };
-        let choice = |by: &By| about.by.iter().position(|known| known == by);
-        let mut panes: Vec<_> = wanted.iter().filter_map(choice).take(PANES).collect();
-        if panes.is_empty() && !choices.is_empty() {
+        let mut choices: Vec<_> = about.by.iter().map(choice).collect();
+        if choices.is_empty() {
+            // Nothing was told apart: one group.
+            choices.push(vec![]);
+        }
+        let usual = [By::Geometry, By::Tgid, By::Caller].into_iter();
+        let mut panes: Vec<_> = usual.flat_map(|by| sieve::column(about, by)).collect();
+        if !wanted.is_empty() {
+            let wanted = wanted.iter().map(|by| sieve::column(about, *by));
+            panes = wanted.collect::<Result<_>>()?;
+        }
+        if panes.is_empty() {
             panes.push(0);
         }
         let panes = panes.into_iter();
-        Self {
+        Ok(Self {
             choices,
             panes: panes.map(|choice| Pane { choice, above: 0 }).collect(),
             focus: 0,
@@ -91,7 +100,7 @@ impl Options {
             filter: String::new(),
             paused,
             mode: Mode::Tables,
-        }
+        })
     }
 
     /// What figures are of.

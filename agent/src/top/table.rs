@@ -46,15 +46,12 @@ impl Table<'_> {
             self.row("all", &all, bold, lines.take(1), buffer);
         }
         let dim = Style::new().add_modifier(Modifier::DIM);
-        if self.rows.is_empty() {
+        if self.rows.is_empty() && self.since != Since::Last(0) {
             put(buffer, lines.take(1), 1, "no calls", dim);
         }
-        for row in self
-            .rows
-            .iter()
-            .skip(self.above)
-            .take(usize::from(lines.left()))
-        {
+        // Where nothing is told apart, the sum is all.
+        let rows = self.rows.iter().filter(|row| !row.key.is_empty());
+        for row in rows.skip(self.above).take(usize::from(lines.left())) {
             let key: Vec<_> = row.key.iter().map(words).collect();
             let idle = self.since != Since::Beginning && row.tallies.now.calls == 0;
             let style = if idle { dim } else { Style::new() };
@@ -71,11 +68,11 @@ impl Table<'_> {
             By::Pid => "thread",
             by => by.name(),
         });
-        let mark = if self.focused { "▸" } else { " " };
+        let mark = if self.focused { "►" } else { " " };
         let title = format!("{mark}{} ({})", name.to_uppercase(), self.rows.len());
         put(buffer, line, 0, &title, style);
         for (column, end) in columns(line.width) {
-            let mark = if *column == self.sort { "▾" } else { "" };
+            let mark = if *column == self.sort { "▼" } else { "" };
             let title = format!("{mark}{}", column.title(self.since));
             put_right(buffer, line, end, &title, style);
         }

@@ -20,9 +20,12 @@ use nix::{
 use ratatui::{
     backend::CrosstermBackend,
     crossterm::{
-        cursor::{Hide, Show},
+        cursor::{Hide, MoveTo, Show},
         execute,
-        terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+        terminal::{
+            Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+            enable_raw_mode,
+        },
     },
 };
 
@@ -213,7 +216,14 @@ fn take() -> io::Result<()> {
 }
 
 fn give_back() {
-    // Where it is gone there is nothing to give back, and nobody to be told.
-    let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
+    // Where it is gone there is nothing to give back, and nobody to be told. The kernel's own console has no second screen:
+    // there it is left empty.
+    let _ = execute!(
+        io::stdout(),
+        Clear(ClearType::All),
+        MoveTo(0, 0),
+        LeaveAlternateScreen,
+        Show
+    );
     let _ = disable_raw_mode();
 }
