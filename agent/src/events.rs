@@ -21,7 +21,7 @@ use crate::{
         event,
         filters::Filters,
         live::Live,
-        until::{Next, Until, UntilArgs},
+        until::{self, Next, Until, UntilArgs},
     },
     trace,
 };
@@ -71,13 +71,14 @@ async fn watch(args: &EventsArgs) -> Result<ExitCode> {
         choice: args.probes.choice(),
         btf: args.probes.btf.clone(),
     };
+    let stops = until::stops()?;
     let mut live = Live::attach(&asked)?;
     let mut printer = Printer::new(args);
     trace::say(&live, &args.until);
     printer.begin()?;
     // SAFETY: the ring owns its file descriptor, and keeps it open as long as it lives.
     let mut ring = unsafe { AsyncFd::register(live.events()?) }?;
-    let mut until = Until::begin(&args.until, &mut live, EVERY).await?;
+    let mut until = Until::begin(&args.until, stops, &mut live, EVERY).await?;
     while !printer.full() {
         tokio::select! {
             next = until.next() => if next? == Next::End { break },

@@ -12,13 +12,14 @@ mod missed;
 mod symbol;
 
 use std::{
+    collections::HashMap,
     os::fd::{AsFd as _, OwnedFd},
     sync::atomic::AtomicU64,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use aya::{Ebpf, include_bytes_aligned};
+use aya::{Btf, Ebpf, include_bytes_aligned};
 use daxscope_common::{layout::Layout, session::Session, tables::Paging};
 
 pub use self::mechanism::{Choice, Mechanism};
@@ -33,7 +34,7 @@ use crate::{
     inventory::{Survey, Tables},
     kernel::{Kernel, facts::Facts, privileges::Privileges},
     probes::{
-        self, Need, Point, gup,
+        self, Family, Need, Point, gup,
         kernel_pages::Baseline,
         live,
         pagemap::Known,
@@ -118,7 +119,7 @@ pub fn load(kernel: &Kernel, survey: Option<&mut Survey>, options: &Options) -> 
         let session = options.session.as_ref();
         session.is_none_or(|session| session.points.contains(&point.number))
     };
-    let choices: Vec<_> = probes::points()
+    let choices: Choices = probes::points()
         .filter(|(_, point)| wanted(point))
         .map(|(family, point)| (family, point, choose(kernel, point)))
         .collect();
@@ -150,46 +151,14 @@ pub fn load(kernel: &Kernel, survey: Option<&mut Survey>, options: &Options) -> 
     if let Some(wants) = &options.session {
         session::prepare(&mut object, wants)?;
     }
-    let mut verdicts: Vec<Verdict> = vec![];
-    let mut kprobes = vec![];
-    for (family, point, choice) in choices {
-        let attached = |number: &u32| {
-            let found = |verdict: &&Verdict| verdict.number == *number;
-            verdicts
-                .iter()
-                .find(found)
-                .filter(|v| v.mechanism.is_some())
-        };
-        let mut verdict = Verdict {
-            family: family.name,
-            point: point.name,
-            number: point.number,
-            symbol: choice.as_ref().map_or(point.symbols[0], |symbol| *symbol),
-            mechanism: None,
-            required: required(kernel, point),
-            reason: String::new(),
-            remedy: None,
-        };
-        let other = match point.need {
-            Need::InsteadOf(others) => others.iter().find_map(attached),
-            Need::UnlessAllReach(other) if funnel.is_ok() => attached(&other),
-            _ => None,
-        };
-        if let Some(other) = other {
-            verdict.required = false;
-            verdict.reason = format!("not needed: {} tells it", other.symbol);
-        } else {
-            match choice {
-                Ok(_) => {
-                    let btf = btf.as_ref();
-                    kprobes.extend(attach::point(&mut object, point, &mut verdict, &order, btf));
-                }
-                Err(reason) => verdict.reason = reason,
-            }
-        }
-        log::debug!("{verdict:?}");
-        verdicts.push(verdict);
-    }
+    let means = Means {
+        kernel,
+        order,
+        btf,
+        funnel: funnel.is_ok(),
+    };
+    means.load(&mut object, &choices);
+    let (verdicts, mut kprobes) = means.attach(&mut object, choices);
     missed::find(&mut kprobes);
     Ok(Probes {
         kprobes,
@@ -203,6 +172,92 @@ pub fn load(kernel: &Kernel, survey: Option<&mut Survey>, options: &Options) -> 
         statistics: None,
         exposition: AtomicU64::new(0),
     })
+}
+
+/// A point, its family, and the function that it is to sit on or why there is none.
+type Choices = Vec<(
+    &'static Family,
+    &'static Point,
+    Result<&'static str, String>,
+)>;
+
+/// What programs are loaded and attached by.
+struct Means<'a> {
+    kernel: &'a Kernel,
+    order: Order<'a>,
+    btf: Option<Btf>,
+    /// Whether all functions that give pins back go through one.
+    funnel: bool,
+}
+
+impl Means<'_> {
+    /// Loads what will surely be attached.
+    fn load(&self, object: &mut Ebpf, choices: &Choices) {
+        let first = self.order.mechanisms[0];
+        let mut early = HashMap::new();
+        for (_, point, choice) in choices {
+            // Others may turn out not to be needed.
+            let surely = !matches!(point.need, Need::InsteadOf(_) | Need::UnlessAllReach(_));
+            if let Ok(symbol) = choice
+                && (surely || matches!(point.need, Need::UnlessAllReach(_)) && !self.funnel)
+            {
+                let names = attach::needed(point, first, &self.order);
+                early.extend(names.into_iter().map(|(_, name)| (name, *symbol)));
+            }
+        }
+        attach::load(object, &early, self.btf.as_ref());
+    }
+
+    /// Attaches all that can be, in the order of the choices.
+    fn attach(&self, object: &mut Ebpf, choices: Choices) -> (Vec<Verdict>, Vec<missed::Kprobe>) {
+        let mut verdicts: Vec<Verdict> = vec![];
+        let mut kprobes = vec![];
+        for (family, point, choice) in choices {
+            let attached = |number: &u32| {
+                let found = |verdict: &&Verdict| verdict.number == *number;
+                verdicts
+                    .iter()
+                    .find(found)
+                    .filter(|v| v.mechanism.is_some())
+            };
+            let mut verdict = Verdict {
+                family: family.name,
+                point: point.name,
+                number: point.number,
+                symbol: choice.as_ref().map_or(point.symbols[0], |symbol| *symbol),
+                mechanism: None,
+                required: required(self.kernel, point),
+                reason: String::new(),
+                remedy: None,
+            };
+            let other = match point.need {
+                Need::InsteadOf(others) => others.iter().find_map(attached),
+                Need::UnlessAllReach(other) if self.funnel => attached(&other),
+                _ => None,
+            };
+            if let Some(other) = other {
+                verdict.required = false;
+                verdict.reason = format!("not needed: {} tells it", other.symbol);
+            } else {
+                match choice {
+                    Ok(_) => {
+                        let btf = self.btf.as_ref();
+                        kprobes.extend(attach::point(
+                            object,
+                            point,
+                            &mut verdict,
+                            &self.order,
+                            btf,
+                        ));
+                    }
+                    Err(reason) => verdict.reason = reason,
+                }
+            }
+            log::debug!("{verdict:?}");
+            verdicts.push(verdict);
+        }
+        (verdicts, kprobes)
+    }
 }
 
 /// How long taking the inventory may measure, for all pagemaps together. A TiB of 2M geometry has 8192 page tables, each
@@ -322,6 +377,18 @@ impl Probes {
     /// When it was taken before.
     pub fn logger(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
         aya_log::EbpfLogger::init(&mut self.object).context("cannot open the eBPF log")
+    }
+}
+
+/// Gives memory back to the system that only starting needed, which the allocator would keep between what stays.
+/// Where huge pages are given unasked, the kernel would fill the holes again within a minute (khugepaged).
+pub fn give_back() {
+    // SAFETY: no pointers. Where it fails, the process is larger, not wrong.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+    // SAFETY: it only moves what is free.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

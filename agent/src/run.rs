@@ -79,25 +79,13 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
     };
     log::info!("listening on {}", listener.local_addr()?);
     let probes = Arc::new(probes);
-    give_back();
+    load::give_back();
     serve::serve(listener, probes.clone(), stopped).await;
     for loss in health::losses(&probes) {
         log::warn!("lost: {loss}");
     }
     log::info!("stopped, probes detached");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Gives memory back to the system that only starting needed, which the allocator would keep between what stays.
-/// Where huge pages are given unasked, the kernel would fill the holes again within a minute (khugepaged).
-fn give_back() {
-    // SAFETY: no pointers. Where it fails, the process is larger, not wrong.
-    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
-    // SAFETY: it only moves what is free.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// Logs what could not be found out of pagemaps that were there before.

@@ -197,15 +197,12 @@ pub fn native(text: &str) -> Vec<u8> {
         let escaped = escaped.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         let value =
             escaped.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
-        match value.filter(|_| *first == b'\\') {
-            Some(value) => {
-                bytes.push(value);
-                rest = &behind[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
+        if let Some(value) = value.filter(|_| *first == b'\\') {
+            bytes.push(value);
+            rest = &behind[3..];
+        } else {
+            bytes.push(*first);
+            rest = behind;
         }
     }
     bytes

@@ -9,12 +9,12 @@ use crate::{
     cli::ProbeArgs,
     session::{
         asked::{Asked, RoomArgs},
-        by::By,
+        by::{self, By},
         filters::Filters,
         live::Live,
         output::{self, Output},
         recording::Recording,
-        until::{Next, Until, UntilArgs},
+        until::{self, Next, Until, UntilArgs},
     },
 };
 
@@ -54,18 +54,20 @@ pub fn trace(args: &TraceArgs) -> Result<ExitCode> {
 }
 
 async fn watch(args: &TraceArgs) -> Result<ExitCode> {
+    let by = by::each_once(&args.by);
     let asked = Asked {
         rooms: args.rooms.rooms(),
-        by: args.by.clone(),
+        by: by.clone(),
         filters: args.filters.clone(),
         events: false,
         command: args.until.command.clone(),
         choice: args.probes.choice(),
         btf: args.probes.btf.clone(),
     };
+    let stops = until::stops()?;
     let mut live = Live::attach(&asked)?;
     say(&live, &args.until);
-    let mut until = Until::begin(&args.until, &mut live, EVERY).await?;
+    let mut until = Until::begin(&args.until, stops, &mut live, EVERY).await?;
     let mut recording = Recording {
         about: live.about().clone(),
         keys: vec![],
@@ -79,7 +81,7 @@ async fn watch(args: &TraceArgs) -> Result<ExitCode> {
     let state = live.read()?;
     recording.take(live.keys(), state, args.output.over_time());
     drop(live);
-    let shown = output::show(&recording, &args.by, &Filters::default(), &args.output)?;
+    let shown = output::show(&recording, &by, &Filters::default(), &args.output)?;
     Ok(until.status().unwrap_or(shown))
 }
 

@@ -36,7 +36,7 @@ const OURS: [&str; 14] = [
     "aggr_",
 ];
 /// Starts of names of what stands between a pin and who wanted it: the ways into GUP (mm/gup.c, mm/memfd.c), and what walks
-/// the buffers of a request for its caller (lib/iov_iter.c).
+/// the buffers of a request for its caller (`lib/iov_iter.c`).
 const BETWEEN: [&str; 13] = [
     "pin_user_pages",
     "get_user_pages",
@@ -145,13 +145,20 @@ impl Functions {
         })
     }
 
-    /// A stack without the means of ours on top of it, given and returned with the innermost first.
+    /// A stack from the call of a function on, given and returned with the innermost first: without the means of ours on top
+    /// of it, of which 5.10 cannot tell all by name. Where the function is not found, what is known of them is left out.
     #[must_use]
-    pub fn below_ours<'a>(&self, stack: &'a [u64]) -> &'a [u64] {
-        let ours = stack
-            .iter()
-            .take_while(|address| self.is_of(**address, &OURS));
-        &stack[ours.count()..]
+    pub fn since<'a>(&self, stack: &'a [u64], called: &str) -> &'a [u64] {
+        let is_called = |address: &u64| {
+            let function = self.by_address.get(address);
+            function.is_some_and(|function| function.name == called)
+        };
+        let top = stack.iter().position(is_called).unwrap_or_else(|| {
+            let ours = stack.iter();
+            ours.take_while(|address| self.is_of(**address, &OURS))
+                .count()
+        });
+        &stack[top..]
     }
 
     /// Where the one is who pinned, of a stack with the innermost return address first: the first that is neither GUP itself

@@ -1,5 +1,12 @@
 //! Attaching the programs of one point.
 
+use std::{
+    collections::HashMap,
+    num::NonZero,
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
 use aya::{
     Btf, Ebpf,
     programs::{Program, ProgramError, links::FdLink},
@@ -67,6 +74,16 @@ pub fn programs(point: &str, mechanism: Mechanism) -> [(End, String); 2] {
     ]
 }
 
+/// Of these, the ones that are needed.
+pub fn needed(point: &Point, mechanism: Mechanism, order: &Order) -> Vec<(End, String)> {
+    let mut needed: Vec<_> = programs(point.name, mechanism).into();
+    needed.retain(|(end, _)| match end {
+        End::Entry => !order.return_tells(point.number, mechanism),
+        End::Return => point.returns,
+    });
+    needed
+}
+
 fn by(
     object: &mut Ebpf,
     point: &Point,
@@ -76,14 +93,8 @@ fn by(
     btf: Option<&Btf>,
 ) -> Result<Vec<Kprobe>, Failure> {
     let mut kprobes = vec![];
-    let names = programs(point.name, mechanism);
-    let wanted = || {
-        let ends = names.iter();
-        ends.filter(|(end, _)| match end {
-            End::Entry => !order.return_tells(point.number, mechanism),
-            End::Return => point.returns,
-        })
-    };
+    let names = needed(point, mechanism, order);
+    let wanted = || names.iter();
     for (end, name) in wanted() {
         let program = object
             .program_mut(name)
@@ -109,7 +120,44 @@ fn by(
     Ok(kprobes)
 }
 
-/// Loads and attaches a program. Of a kprobe whose misses the kernel counts, the link is taken out of the program, to ask
+/// Loads programs, each for a symbol, on all CPUs at once: the verifier takes longer than everything else at a start. One that
+/// cannot be loaded is tried again, and told, when it is to be attached.
+pub fn load(object: &mut Ebpf, wanted: &HashMap<String, &str>, btf: Option<&Btf>) {
+    let programs = object.programs_mut();
+    let programs = programs.filter_map(|(name, program)| Some((wanted.get(name)?, program)));
+    let queue = Mutex::new(programs);
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..cpus.min(THREADS) {
+            scope.spawn(|| {
+                while let Some((symbol, program)) = next() {
+                    // Fails where nothing needs it, too.
+                    let _ = load_one(program, symbol, btf);
+                }
+            });
+        }
+    });
+}
+
+/// More would wait for each other.
+const THREADS: usize = 8;
+
+fn load_one(program: &mut Program, symbol: &str, btf: Option<&Btf>) -> Result<(), Failure> {
+    let no_btf = || Failure::new("the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".into());
+    let loaded = match program {
+        Program::FEntry(program) => program.load(symbol, btf.ok_or_else(no_btf)?),
+        Program::FExit(program) => program.load(symbol, btf.ok_or_else(no_btf)?),
+        Program::KProbe(program) => program.load(),
+        _ => Ok(()),
+    };
+    match loaded {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        loaded => loaded.map_err(|error| Failure::of(&error)),
+    }
+}
+
+/// Attaches a program, loaded if it is not yet. Of a kprobe whose misses the kernel counts, the link is taken out of the program, to ask
 /// it; such kernels (6.7) have BPF links of perf events (5.15).
 fn start(
     program: &mut Program,
@@ -117,19 +165,16 @@ fn start(
     counts_misses: bool,
     btf: Option<&Btf>,
 ) -> Result<Option<FdLink>, Failure> {
-    let no_btf = || Failure::new("the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".into());
     let of = |error: ProgramError| Failure::of(&error);
+    load_one(program, symbol, btf)?;
     match program {
         Program::FEntry(program) => {
-            program.load(symbol, btf.ok_or_else(no_btf)?).map_err(of)?;
             program.attach().map_err(of)?;
         }
         Program::FExit(program) => {
-            program.load(symbol, btf.ok_or_else(no_btf)?).map_err(of)?;
             program.attach().map_err(of)?;
         }
         Program::KProbe(program) => {
-            program.load().map_err(of)?;
             let link = program.attach(symbol, 0).map_err(of)?;
             if counts_misses {
                 let link = program.take_link(link).map_err(of)?;

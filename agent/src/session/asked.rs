@@ -295,7 +295,8 @@ const fn bits_of(by: By) -> u32 {
         By::Pid => Key::PID,
         By::Tgid => Key::TGID,
         By::Cgroup => Key::CGROUP,
-        By::Caller | By::Kstack => Key::KSTACK,
+        // What was called is where a stack begins.
+        By::Caller | By::Kstack => Key::KSTACK | Key::POINT,
         // Addresses are those of a process.
         By::Ustack => Key::USTACK | Key::TGID,
         By::Errno => Key::ERRNO,

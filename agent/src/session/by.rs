@@ -59,6 +59,18 @@ impl By {
     }
 }
 
+/// Dimensions as they were asked for, each once.
+#[must_use]
+pub fn each_once(by: &[By]) -> Vec<By> {
+    let mut once: Vec<By> = vec![];
+    for by in by {
+        if !once.contains(by) {
+            once.push(*by);
+        }
+    }
+    once
+}
+
 /// What a group has in one dimension. Text that others chose (comm, cgroup, symbols) is escaped already, by
 /// [`crate::text::foreign`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

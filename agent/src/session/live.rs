@@ -42,8 +42,11 @@ pub struct Live {
     /// What the kernel's monotonic clock said at 1970, in nanoseconds.
     epoch: u64,
     /// Parts of calls that have not been told yet, by thread: the moment of the call, and the parts.
-    parts: HashMap<u32, (u64, Vec<(u64, u32, u64)>)>,
+    parts: HashMap<u32, Waiting>,
 }
+
+/// The moment of a call, and its parts: device, slot of the geometry, pages.
+type Waiting = (u64, Vec<(u64, u32, u64)>);
 
 impl Live {
     /// Attaches what is asked for. What cannot be is said in [`About::points`].
@@ -73,6 +76,7 @@ impl Live {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let wall = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        load::give_back();
         Ok(Self {
             about: about(asked, &kernel, &probes, wall / 1_000_000),
             probes,
@@ -123,7 +127,7 @@ impl Live {
         let stacks = by.contains(&By::Caller) || by.contains(&By::Kstack);
         self.naming.learn(
             &self.probes,
-            new().map(|key| key.kstack).filter(|_| stacks),
+            new().map(|key| (key.kstack, key.point)).filter(|_| stacks),
             new().map(|key| key.cgroup),
         );
         let mut totals = vec![Tally::default(); self.keys.len()];
@@ -184,7 +188,7 @@ impl Live {
     pub fn tell(&mut self, told: &[Told], stack: bool) -> Vec<Event> {
         self.naming.learn(
             &self.probes,
-            told.iter().map(|told| told.call.kstack),
+            told.iter().map(|told| (told.call.kstack, told.call.point)),
             told.iter().map(|told| told.call.key.cgroup),
         );
         let events = told.iter().filter_map(|told| self.event(told, stack));

@@ -1,6 +1,6 @@
 //! Words for what the programs tell in numbers. No address leaves this module but as the name of what lies there.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use daxscope_common::{holders::NO_STACK, session::Key};
 
@@ -53,29 +53,31 @@ impl Naming {
     }
 
     /// Learns of all at once what is new: the list of the kernel's functions is long, and so may that of cgroups be.
+    ///
+    /// A stack comes with the number of the point that was called on it.
     pub fn learn(
         &mut self,
         probes: &Probes,
-        kstacks: impl Iterator<Item = u32>,
+        kstacks: impl Iterator<Item = (u32, u32)>,
         cgroups: impl Iterator<Item = u64>,
     ) {
         self.asked = false;
         if let Some(known) = &mut self.cgroups {
             known.learn(cgroups.filter(|id| *id != 0));
         }
-        let new: BTreeSet<u32> = kstacks
-            .filter(|stack| *stack != NO_STACK && !self.stacks.contains_key(stack))
+        let new: BTreeMap<u32, u32> = kstacks
+            .filter(|(stack, _)| *stack != NO_STACK && !self.stacks.contains_key(stack))
             .collect();
         if new.is_empty() {
             return;
         }
-        let new: Vec<(u32, Vec<u64>)> = new
+        let new: Vec<(u32, u32, Vec<u64>)> = new
             .into_iter()
-            .map(|stack| (stack, session::kernel_stack(probes, stack)))
+            .map(|(stack, point)| (stack, point, session::kernel_stack(probes, stack)))
             .collect();
-        let functions = Functions::of(new.iter().flat_map(|(_, stack)| stack.iter().copied()));
-        for (number, stack) in new {
-            let stack = functions.below_ours(&stack);
+        let functions = Functions::of(new.iter().flat_map(|(.., stack)| stack.iter().copied()));
+        for (number, point, stack) in new {
+            let stack = functions.since(&stack, probes.attached(point).unwrap_or_default());
             let caller = functions.caller(stack);
             let names = stack.iter().map(|address| functions.name(*address));
             let stack = Stack {

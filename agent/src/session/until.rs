@@ -49,19 +49,30 @@ pub enum Next {
     End,
 }
 
+/// The signals that end a session.
+///
+/// # Errors
+/// When they cannot be caught.
+pub fn stops() -> io::Result<[Signal; 3]> {
+    Ok([
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ])
+}
+
 impl Until {
-    /// Begins the time, or the command, of a session that is attached.
+    /// Begins the time, or the command, of a session that is attached. Signals are caught from before anybody is told of it:
+    /// one must not lose what was seen, nor leave a command alone.
     ///
     /// # Errors
     /// When the command cannot be run.
-    pub async fn begin(args: &UntilArgs, live: &mut Live, every: Duration) -> Result<Self> {
-        // Before a command runs: a signal must not leave it alone.
-        let stops = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ];
-        let [interrupt, terminate, hangup] = stops.map(signal);
+    pub async fn begin(
+        args: &UntilArgs,
+        stops: [Signal; 3],
+        live: &mut Live,
+        every: Duration,
+    ) -> Result<Self> {
         let command = match &args.command[..] {
             [] => None,
             command => Some(run(command, live).await?),
@@ -70,7 +81,7 @@ impl Until {
         let mut ticks = interval_at(now + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
-            stops: [interrupt?, terminate?, hangup?],
+            stops,
             end: args.time.map(|time| now + time),
             ticks,
             command,
@@ -85,14 +96,26 @@ impl Until {
     pub async fn next(&mut self) -> Result<Next> {
         let [interrupt, terminate, hangup] = &mut self.stops;
         loop {
-            let has_command = self.command.is_some();
-            let end = self.end;
+            let (end, command) = (self.end, self.command.as_mut());
+            let has_command = command.is_some();
+            let ended = async {
+                match command {
+                    Some(command) => command.await,
+                    None => std::future::pending().await,
+                }
+            };
+            let time = async {
+                match end {
+                    Some(end) => sleep_until(end).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = interrupt.recv() => if !has_command { return Ok(Next::End) },
                 _ = terminate.recv() => return Ok(Next::End),
                 _ = hangup.recv() => return Ok(Next::End),
-                () = async { sleep_until(end.unwrap_or_else(Instant::now)).await }, if end.is_some() => return Ok(Next::End),
-                status = async { self.command.as_mut().expect("checked").await }, if has_command => {
+                () = time => return Ok(Next::End),
+                status = ended => {
                     self.command = None;
                     let status = status.context("nobody waits for the command")?;
                     self.ended = Some(status.context("cannot run the command")?);
