@@ -88,7 +88,7 @@ pub fn show(
         eprint!("{}", words::notes(&table));
     } else if output.folded {
         print!("{}", folded::folded(&table)?);
-        eprint!("{}", words::notes(&table));
+        eprint!("{}", words::gaps(&table));
     } else {
         print!("{}", Words(&table));
         if output.hist {

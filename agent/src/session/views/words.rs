@@ -135,8 +135,18 @@ pub fn notes(table: &Table) -> String {
             total.sampled
         ));
     }
-    notes.extend(losses::words(&table.lost));
-    notes.extend(unwatched(table));
+    lines(&notes) + &gaps(table)
+}
+
+/// What is in no figure.
+#[must_use]
+pub fn gaps(table: &Table) -> String {
+    let mut gaps = losses::words(&table.lost);
+    gaps.extend(unwatched(table));
+    lines(&gaps)
+}
+
+fn lines(notes: &[String]) -> String {
     notes.iter().flat_map(|note| [note, "\n"]).collect()
 }
 
