@@ -313,3 +313,32 @@ fn a_session_beside_itself_differs_in_nothing() {
         "{error}"
     );
 }
+
+#[test]
+fn a_filter_that_the_session_had_needs_no_column() {
+    let mut recording = made::recording();
+    let given = Filters {
+        comm: vec!["a\x1b".into()],
+        cgroup: vec!["/sys/fs/cgroup/a.slice/".into()],
+        longterm: true,
+        ..Filters::default()
+    };
+    recording.about.filters = given.words();
+    assert_eq!(recording.about.filters[0], "--comm a\\x1b");
+    let column = made::BY
+        .iter()
+        .position(|by| *by == By::Comm)
+        .expect("recorded");
+    recording.about.by[column] = By::Longterm;
+    let shown = Filters {
+        comm: vec!["a\\x1b".into(), "b".into()],
+        cgroup: vec!["a.slice".into()],
+        ..given
+    };
+    assert_eq!(calls(&recording, &shown), Ok(805));
+    let other = Filters {
+        comm: vec!["b".into()],
+        ..Filters::default()
+    };
+    calls(&recording, &other).expect_err("it had others");
+}

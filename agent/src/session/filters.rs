@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::text;
+
 /// Each may be given more than once, or with commas: then one of its values must fit. All that are given must.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Filters")]
@@ -61,12 +63,13 @@ impl How {
 }
 
 impl Filters {
-    /// As they were given: `--geometry 2M`; each name in order, whatever its place on the command line was.
+    /// As they were given, but on one line: `--geometry 2M`; each name in order, whatever its place on the command line was.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         let mut words = vec![];
         let mut list = |name: &str, values: Vec<String>| {
-            words.extend(values.into_iter().map(|value| format!("--{name} {value}")));
+            let values = values.into_iter();
+            words.extend(values.map(|value| format!("--{name} {}", text::escaped(&value))));
         };
         list("pid", self.pid.iter().map(u32::to_string).collect());
         list("comm", self.comm.clone());

@@ -24,6 +24,7 @@ use crate::{
     kernel::{Kernel, clock, facts, privileges::Privileges},
     load::{self, Mechanism, Probes},
     probes::{geometry, session},
+    text,
 };
 
 /// Probes that count for a session. Dropping it detaches them.
@@ -284,7 +285,7 @@ fn about(asked: &Asked, kernel: &Kernel, probes: &Probes, begun: u64) -> About {
     About {
         daxscope: format!("{} ({})", crate::VERSION, crate::REVISION),
         host: fs::read_to_string("/proc/sys/kernel/hostname")
-            .map_or_else(|_| "unknown".into(), |name| name.trim().into()),
+            .map_or_else(|_| "unknown".into(), |name| text::escaped(name.trim())),
         kernel: kernel.release.clone(),
         machine: std::env::consts::ARCH.into(),
         cpus: usize::try_from(cpus).unwrap_or(0),
@@ -292,7 +293,11 @@ fn about(asked: &Asked, kernel: &Kernel, probes: &Probes, begun: u64) -> About {
         rooms: rooms.collect(),
         by: asked.by.clone(),
         filters: asked.filters.words(),
-        command: asked.command.clone(),
+        command: asked
+            .command
+            .iter()
+            .map(|word| text::escaped(word))
+            .collect(),
         points: points.collect(),
         devices: devices(probes),
     }

@@ -38,7 +38,7 @@ pub struct About {
     pub by: Vec<By>,
     /// Filters as they were given, in words: `--geometry 2M`.
     pub filters: Vec<String>,
-    /// The command whose process tree was watched; empty if all were.
+    /// The command whose process tree was watched, each word on one line; empty if all were.
     pub command: Vec<String>,
     pub points: Vec<Point>,
     pub devices: Vec<Device>,

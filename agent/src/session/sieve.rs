@@ -28,7 +28,7 @@ impl Sieve {
         let about = &recording.about;
         let mut wanted = vec![];
         for (by, values) in lists(filters) {
-            if !values.is_empty() && !holds(about, by.name(), &values) {
+            if !values.is_empty() && !holds(about, by, &values) {
                 let columns = vec![column(about, by)?];
                 wanted.push(Wanted { columns, values });
             }
@@ -75,39 +75,48 @@ pub fn column(about: &About, by: By) -> Result<usize> {
     Ok(column)
 }
 
-/// Filters that are lists of texts, each with what a value may look like in a key.
+/// Filters that are lists of texts, each as a key has it.
 fn lists(filters: &Filters) -> [(By, Vec<String>); 7] {
-    // As they are, or as they are shown.
-    let shown = |text: &String| [text.clone(), text::foreign(text.as_bytes())];
-    let path = |text: &String| {
-        let below = text.strip_prefix("/sys/fs/cgroup").unwrap_or(text);
-        shown(&format!("/{}", below.trim_matches('/')))
-    };
     let how = filters.how.iter().map(|how| how.name().to_owned());
     let longterm = filters.longterm.then(|| By::Longterm.name().to_owned());
     [
-        (By::Comm, filters.comm.iter().flat_map(shown).collect()),
-        (By::Cgroup, filters.cgroup.iter().flat_map(path).collect()),
+        (By::Comm, filters.comm.clone()),
+        (By::Cgroup, filters.cgroup.clone()),
         (By::Device, filters.device.clone()),
         (By::Geometry, filters.geometry.clone()),
         (By::Entry, filters.entry.clone()),
         (By::How, how.collect()),
         (By::Longterm, longterm.into_iter().collect()),
     ]
+    .map(|(by, values)| (by, values.iter().map(|value| in_key(by, value)).collect()))
+}
+
+/// What somebody gives as a filter, as a key has it. Names may be given as they are, or as they are shown.
+fn in_key(by: By, given: &str) -> String {
+    let shown = || text::foreign(&text::native(given));
+    match by {
+        By::Comm => shown(),
+        By::Cgroup => {
+            let shown = shown();
+            let below = shown.strip_prefix("/sys/fs/cgroup").unwrap_or(&shown);
+            format!("/{}", below.trim_matches('/'))
+        }
+        _ => given.to_owned(),
+    }
 }
 
 /// Whether nothing else was recorded anyway: the session had this filter, with no other values.
-fn holds(about: &About, name: &str, values: &[String]) -> bool {
+fn holds(about: &About, by: By, values: &[String]) -> bool {
     let mut recorded = about.filters.iter().filter_map(|words| {
-        let (flag, value) = words.split_once(' ').unwrap_or((words, name));
-        (flag.strip_prefix("--") == Some(name)).then_some(value)
+        let (flag, value) = words.split_once(' ').unwrap_or((words, by.name()));
+        (flag.strip_prefix("--") == Some(by.name())).then(|| in_key(by, value))
     });
     let first = recorded.next();
     first.is_some()
         && first
             .into_iter()
             .chain(recorded)
-            .all(|value| values.iter().any(|wanted| wanted == value))
+            .all(|value| values.contains(&value))
 }
 
 /// A device that neither was there when the session began, nor came while it ran.
@@ -126,7 +135,7 @@ fn unheard<'a>(recording: &Recording, filters: &'a Filters) -> Option<&'a String
 fn numbers(recording: &Recording, pids: &[u32]) -> Result<Option<Wanted>> {
     let about = &recording.about;
     let values: Vec<_> = pids.iter().map(u32::to_string).collect();
-    if holds(about, By::Pid.name(), &values) {
+    if holds(about, By::Pid, &values) {
         return Ok(None);
     }
     let Ok(process) = column(about, By::Tgid) else {

@@ -28,8 +28,11 @@ pub fn svg(table: &Table) -> Result<String> {
         bail!("there are no calls to draw");
     }
     let mut options = Options::default();
-    options.title = format!("{}: calls", words::subject(table));
-    options.subtitle = Some(format!("{}; orange: in the kernel", words::place(table)));
+    options.title = words::fitting(&format!("{}: calls", words::subject(table)), 100);
+    options.subtitle = Some(words::fitting(
+        &format!("orange: in the kernel; {}", words::place(table)),
+        170,
+    ));
     options.count_name = "calls".into();
     options.name_type = "Function:".into();
     options.font_type = "sans-serif".into();

@@ -71,13 +71,15 @@ fn draw(table: &Table, shown: &[Row], grid: &Grid) -> Drawn<String> {
 }
 
 fn title(area: &Area, table: &Table, shown: usize) -> Drawn {
-    let mut under = words::place(table);
-    let left = table.rows.len() - shown;
-    if left > 0 {
-        let further = format!("; {left} further groups, with less time inside, are not shown");
-        under.push_str(&further);
-    }
-    let title = format!("{}: how long calls took, over time", words::subject(table));
+    let further = match table.rows.len() - shown {
+        0 => String::new(),
+        n => format!("{n} groups with less time inside are not shown; "),
+    };
+    let under = words::fitting(&(further + &words::place(table)), 160);
+    let title = words::fitting(
+        &format!("{}: how long calls took, over time", words::subject(table)),
+        90,
+    );
     area.draw(&Text::new(title, (14, 14), (FONT, 20)))?;
     area.draw(&Text::new(
         under,
@@ -91,7 +93,7 @@ fn title(area: &Area, table: &Table, shown: usize) -> Drawn {
 fn heading(table: &Table, row: &Row, number: usize) -> String {
     let title = match hist::title(&table.by, &row.key, number) {
         title if title.is_empty() => "all".into(),
-        title => title,
+        title => words::fitting(&title, 80),
     };
     let time = |share| {
         row.tally

@@ -69,6 +69,14 @@ pub(in crate::session) fn place(table: &Table) -> String {
     )
 }
 
+/// A text of at most so many characters, for a place in a picture.
+pub(super) fn fitting(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Milliseconds since 1970 to the second: `2026-11-22T20:08:17Z`.
 fn moment(ms: u64) -> String {
     let whole = text::utc((ms / 1000).saturating_mul(1_000_000_000));
