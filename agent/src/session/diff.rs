@@ -46,6 +46,15 @@ pub struct Group {
     pub tallies: [Option<Tally>; 2],
 }
 
+/// A figure of both sessions.
+struct Compared {
+    /// As in [`figures`].
+    name: &'static str,
+    was: [Option<u64>; 2],
+    /// The second by the first; `None` where that has no meaning.
+    ratio: Option<f64>,
+}
+
 impl Diff {
     /// Sets two recordings side by side.
     ///
@@ -98,13 +107,17 @@ impl Group {
             .map(|tally| tally.as_ref().map(figures))
     }
 
-    /// Of each figure by name, what it was, and the second by the first; `None` where that has no meaning.
-    fn ratios(&self) -> Vec<(&'static str, [Option<u64>; 2], Option<f64>)> {
+    /// Each figure of both sessions.
+    fn compared(&self) -> Vec<Compared> {
         let names = figures(&Tally::default()).map(|(name, _)| name);
         let sides = self.figures();
         let figure = |(n, name): (usize, &'static str)| {
-            let values = sides.map(|side| side.and_then(|figures| figures[n].1));
-            (name, values, ratio(values))
+            let was = sides.map(|side| side.and_then(|figures| figures[n].1));
+            Compared {
+                name,
+                was,
+                ratio: ratio(was),
+            }
         };
         names.into_iter().enumerate().map(figure).collect()
     }

@@ -56,10 +56,13 @@ impl Diff {
             names.flat_map(|(name, _)| ["a", "b", "ratio"].map(|of| format!("{name}_{of}")));
         let mut text = csv::line(by.chain(names));
         for group in &self.groups {
-            let ratios = group.ratios().into_iter();
-            let values = ratios.flat_map(|(_, [a, b], ratio)| {
+            let ratios = group.compared().into_iter();
+            let values = ratios.flat_map(|figure| {
+                let [a, b] = figure.was;
                 let number = |n: Option<u64>| n.map_or(String::new(), |n| n.to_string());
-                let ratio = ratio.map_or(String::new(), |ratio| ratio.to_string());
+                let ratio = figure
+                    .ratio
+                    .map_or(String::new(), |ratio| ratio.to_string());
                 [number(a), number(b), ratio]
             });
             text.push_str(&csv::line(group.key.iter().map(csv::field).chain(values)));
@@ -78,9 +81,9 @@ fn sides(group: &Group) -> Map<String, Value> {
         });
         object.insert(name.to_lowercase(), json!(figures));
     }
-    let ratios = group.ratios().into_iter();
+    let ratios = group.compared().into_iter();
     let ratios: Map<_, _> = ratios
-        .map(|(name, _, ratio)| (name.to_owned(), json!(ratio)))
+        .map(|figure| (figure.name.to_owned(), json!(figure.ratio)))
         .collect();
     object.insert("ratio".into(), json!(ratios));
     object

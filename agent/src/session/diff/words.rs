@@ -108,11 +108,11 @@ fn lines(group: &Group) -> [Line; 3] {
             .chain(figures)
             .collect()
     };
-    let ratios = group.ratios();
+    let ratios = group.compared();
     let of = |name: &&str| {
-        let found = ratios.iter().find(|(known, ..)| known == name);
+        let found = ratios.iter().find(|figure| figure.name == *name);
         found
-            .and_then(|(.., ratio)| *ratio)
+            .and_then(|figure| figure.ratio)
             .map_or("-".into(), short)
     };
     let ratios = RATIOS.iter().map(of);
