@@ -125,6 +125,12 @@ impl Live {
                 .filter(|key| !self.known.contains_key(*key))
         };
         let by = &self.about.by;
+        if by.contains(&By::Ustack) {
+            // First, while the processes still run.
+            for key in new() {
+                self.naming.ustack(&self.probes, key.tgid, key.ustack);
+            }
+        }
         let stacks = by.contains(&By::Caller) || by.contains(&By::Kstack);
         self.naming.learn(
             &self.probes,

@@ -174,7 +174,8 @@ impl Naming {
             .unwrap_or_else(|| vec![UNKNOWN.into()])
     }
 
-    fn ustack(&mut self, probes: &Probes, tgid: u32, ustack: u32) -> Vec<String> {
+    /// The functions of a user stack, which can be told only while its process runs.
+    pub fn ustack(&mut self, probes: &Probes, tgid: u32, ustack: u32) -> Vec<String> {
         let stack = session::user_stack(probes, ustack);
         if stack.is_empty() {
             return vec![UNKNOWN.into()];

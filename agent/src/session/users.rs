@@ -36,7 +36,7 @@ struct Program {
 type Identity = (u64, u64, u64);
 
 impl Users {
-    /// The functions of a user stack in the order of `stack`: `main+0x1f`, demangled, escaped; or [`UNKNOWN`]. To be asked
+    /// The functions of a user stack in the order of `stack`: `main`, demangled, escaped; or [`UNKNOWN`]. To be asked
     /// while the process runs; what was named then stays named.
     ///
     /// Each address is behind a call or a system call, which may be the last instruction of its function.
@@ -57,8 +57,12 @@ impl Users {
                     program.identity = Some(identity);
                     program.names.extend(new.into_iter().zip(names));
                 }
-                Ok(_) => {}
-                Err(reason) => self.hidden = Some(format!("{reason:#}")),
+                // Said once: of other processes it will be the same.
+                Err(reason) if self.hidden.is_none() => {
+                    log::warn!("user stacks: {reason:#}");
+                    self.hidden = Some(format!("{reason:#}"));
+                }
+                _ => {}
             }
         }
         let name = |address| program.names.get(address).map_or(UNKNOWN, String::as_str);
@@ -139,11 +143,7 @@ fn one_by_one<'a>(
 fn words(found: &Symbolized) -> String {
     match found.as_sym() {
         // One without a size might end anywhere.
-        Some(symbol) if symbol.size.is_some() => {
-            let name = text::foreign(symbol.name.as_bytes());
-            // Behind the call.
-            format!("{name}+{:#x}", symbol.offset + 1)
-        }
+        Some(symbol) if symbol.size.is_some() => text::foreign(symbol.name.as_bytes()),
         _ => UNKNOWN.into(),
     }
 }
@@ -216,7 +216,7 @@ mod tests {
         let test = "session::users::tests::what_runs_is_named_though_its_file_is_removed_and_what_ended_stays_named";
         let (mut running, at) = child(test);
         let mut users = Users::default();
-        let named = "daxscope::session::users::tests::landmark+0x1";
+        let named = "daxscope::session::users::tests::landmark";
         let frames = users.frames(running.id(), &[at, 0x10, at]);
         assert_eq!(frames, [named, UNKNOWN, named]);
         running.kill().expect("killed");
