@@ -211,6 +211,8 @@ impl Drop for Ours {
 }
 
 fn take() -> io::Result<()> {
+    // Lines of a log would be written over frames.
+    log::set_max_level(log::LevelFilter::Off);
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen, Hide)
 }
