@@ -9,7 +9,7 @@ use daxscope_common::{
     gup::{Gup, GupErrors, PINNED_PAGEMAPS, Pinned},
     holders,
     layout::Layout,
-    lost, memremap, point, reader,
+    lost, memremap, point, reader, session,
     span::{GUP_IN_FLIGHT, GUP_SLOTS, REGION_IN_FLIGHT, Slot, Span},
     tables,
     vmemmap::{self, Populate},
@@ -106,6 +106,45 @@ fn shapes() -> Vec<(&'static str, usize, usize, usize)> {
         ("READER_PAGE", u32s, reader::PAGE, 1),
         ("GUP_SLOTS", u32s, size_of::<Slot>(), GUP_SLOTS as usize),
         ("GUP_SPANS", u64s, size_of::<Span>(), GUP_IN_FLIGHT as usize),
+        (
+            "SESSION_GROUPS",
+            size_of::<session::Key>(),
+            size_of::<session::Counts>(),
+            session::GROUPS as usize,
+        ),
+        (
+            "SESSION_DURATIONS",
+            size_of::<session::Key>(),
+            size_of::<session::Durations>(),
+            session::GROUPS as usize,
+        ),
+        (
+            "SESSION_CALLS",
+            u64s,
+            size_of::<session::Call>(),
+            session::CALLS as usize,
+        ),
+        (
+            "SESSION_WANTED",
+            size_of::<session::Wanted>(),
+            u32s,
+            session::WANTED as usize,
+        ),
+        ("SESSION_TREE", u32s, u32s, session::TREE as usize),
+        (
+            "SESSION_KSTACKS",
+            u32s,
+            127 * u64s,
+            session::STACKS as usize,
+        ),
+        (
+            "SESSION_USTACKS",
+            u32s,
+            127 * u64s,
+            session::STACKS as usize,
+        ),
+        ("SESSION_EVENTS", 0, 0, session::RING as usize),
+        ("SESSION_LOST", u32s, u64s, session::lost::NAMES.len()),
     ]
 }
 
@@ -156,6 +195,8 @@ fn every_point_has_its_programs_and_every_program_its_point() {
     }
     // Attached to nothing (agent/src/inventory/{reader,tables}.rs).
     expected.extend(["reader", "tables"].map(str::to_owned));
+    // Attached to a tracepoint (agent/src/probes/session.rs).
+    expected.insert("session_fork".to_owned());
     let found: BTreeSet<_> = object.programs.keys().cloned().collect();
     assert_eq!(found, expected);
     for (name, program) in &object.programs {
@@ -180,6 +221,34 @@ fn points_are_numbered_once_and_without_holes() {
     let all: BTreeSet<_> = (0..u32::try_from(point::POINTS).expect("fits")).collect();
     assert_eq!(numbers, all);
     assert_eq!(probes::points().count(), point::POINTS);
+}
+
+#[test]
+fn a_session_can_be_handed_down() {
+    let Some(mut object) = object("a_session_can_be_handed_down") else {
+        return;
+    };
+    let wants = vec![0u8; size_of::<session::Session>()];
+    let global = [("SESSION", (wants.as_slice(), true))]
+        .into_iter()
+        .collect();
+    object
+        .patch_map_data(global)
+        .expect("SESSION has the size of common's");
+}
+
+#[test]
+fn counts_are_read_in_their_order() {
+    let of = |member: usize| member / size_of::<u64>();
+    let order = [
+        std::mem::offset_of!(session::Counts, calls),
+        std::mem::offset_of!(session::Counts, pages),
+        std::mem::offset_of!(session::Counts, errors),
+        std::mem::offset_of!(session::Counts, sampled),
+        std::mem::offset_of!(session::Counts, ns),
+        std::mem::offset_of!(session::Counts, max_ns),
+    ];
+    assert_eq!(order.map(of), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
