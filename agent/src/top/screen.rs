@@ -195,3 +195,124 @@ impl Screen<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use daxscope_common::hist::fine;
+
+    use super::*;
+    use crate::session::{
+        by::{By, Value},
+        recording::{About, State},
+        tally::Tally,
+    };
+
+    fn model(groups: u64) -> Model {
+        let about = About {
+            daxscope: String::new(),
+            host: "host".into(),
+            kernel: "6.12.0".into(),
+            machine: String::new(),
+            cpus: 1,
+            begun: 0,
+            rooms: vec!["gup".into()],
+            by: vec![By::Geometry, By::Comm, By::Tgid, By::Caller],
+            filters: vec![],
+            command: vec![],
+            points: vec![],
+            devices: vec![],
+        };
+        let text = |text: &str| Value::Text(text.into());
+        let key = |n| {
+            vec![
+                text("2M"),
+                text("日本語"),
+                Value::Number(n),
+                text("io_pin_pages"),
+            ]
+        };
+        let keys: Vec<_> = (0..groups).map(key).collect();
+        let tally = |calls| Tally {
+            calls,
+            pages: calls,
+            errors: calls,
+            ns: calls * 1000,
+            max_ns: 1000,
+            slots: BTreeMap::from([(fine::slot(1000), calls)]),
+            ..Tally::default()
+        };
+        let changed = |n| (0..keys.len()).map(|group| (group, tally(n))).collect();
+        let mut model = Model::new(&about);
+        for n in 1..=3 {
+            let state = State {
+                at: n * 1000,
+                changed: changed(n),
+                lost: BTreeMap::from([("ring".into(), u64::MAX)]),
+            };
+            model.advance(&keys, &state);
+        }
+        model
+    }
+
+    #[test]
+    fn every_size_has_a_frame() {
+        for groups in [0, 1, 30] {
+            let model = model(groups);
+            let mut options = Options::new(&model.about, &[], false).expect("options");
+            for mode in [Mode::Tables, Mode::Typing, Mode::Help] {
+                options.mode = mode;
+                options.zoomed = groups == 1;
+                options.panes[0].above = 100;
+                let widths = [0, 1, 10, 69, 70, 80, 99, 100, 130];
+                let sizes = widths
+                    .into_iter()
+                    .flat_map(|w| (0..45).map(move |h| (w, h)));
+                for (width, height) in sizes {
+                    let area = Rect::new(0, 0, width, height);
+                    let mut buffer = Buffer::empty(area);
+                    let screen = Screen {
+                        model: &model,
+                        options: &options,
+                        replayed: (groups == 30).then_some([1, 3]),
+                        colours: true,
+                    };
+                    screen.draw(area, &mut buffer);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_scrolled_to() {
+        let model = model(30);
+        let mut options = Options::new(&model.about, &[By::Tgid], false).expect("options");
+        for (keys, first) in [
+            ("", "日本語 0"),
+            ("\x1b[B\x1b[B", "日本語 2"),
+            ("\x1b[6~", "日本語 12"),
+            ("\x1b[F\x1b[B\x1b[6~", "日本語 29"),
+            ("\x1b[5~\x1b[A", "日本語 18"),
+            ("\x1b[H", "日本語 0"),
+            ("/no such\r", "no calls"),
+        ] {
+            for key in super::super::keys::Keys::default().feed(keys.as_bytes()) {
+                options.press(key, &model, false);
+            }
+            let area = Rect::new(0, 0, 80, 24);
+            let mut buffer = Buffer::empty(area);
+            let screen = Screen {
+                model: &model,
+                options: &options,
+                replayed: None,
+                colours: false,
+            };
+            screen.draw(area, &mut buffer);
+            let line: String = (1..28).map(|x| buffer[(x, 4)].symbol()).collect();
+            // A wide character has a blank cell behind it.
+            let line = line.replace("日 本 語 ", "日本語").trim_end().to_owned();
+            assert_eq!(line, first, "{keys:?}");
+        }
+    }
+}
