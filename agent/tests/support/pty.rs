@@ -226,9 +226,7 @@ fn settings(terminal: &File) -> Settings {
     // SAFETY: a value of all zeros is one, and is filled in.
     let mut of: libc::termios = unsafe { std::mem::zeroed() };
     // SAFETY: `of` is room for the answer.
-    assert_eq!(
-        unsafe { libc::tcgetattr(terminal.as_raw_fd(), &raw mut of) },
-        0
-    );
+    let done = unsafe { libc::tcgetattr(terminal.as_raw_fd(), &raw mut of) };
+    assert_eq!(done, 0);
     Settings([of.c_iflag, of.c_oflag, of.c_cflag, of.c_lflag], of.c_cc)
 }
