@@ -190,8 +190,11 @@ pub struct Call {
     /// Of the first page: as in [`Key`], and how many pages with it are of the same pagemap.
     pub device: u64,
     pub first: u64,
+    /// The same of the part that was counted last.
+    pub last_device: u64,
+    pub last: u64,
     pub geometry: u32,
-    /// In how many parts its pages were counted, each of one pagemap.
+    /// How many parts its pages are in: those that follow each other and are of one pagemap are one.
     pub parts: u32,
     pub point: u32,
     pub errno: u32,
@@ -201,9 +204,9 @@ pub struct Call {
     pub ustack: u32,
     /// 1 if any part is of memory that is wanted.
     pub wanted: u32,
-    pub pad: u32,
+    pub last_geometry: u32,
 }
-const _: () = assert!(size_of::<Call>() == 64 + 96);
+const _: () = assert!(size_of::<Call>() == 64 + 112);
 
 impl Call {
     /// Nothing is known of it.
@@ -216,6 +219,8 @@ impl Call {
         pages: 0,
         device: Key::UNKNOWN,
         first: 0,
+        last_device: 0,
+        last: 0,
         geometry: UNKNOWN,
         parts: 0,
         point: 0,
@@ -225,7 +230,7 @@ impl Call {
         kstack: NO_STACK,
         ustack: NO_STACK,
         wanted: 0,
-        pad: 0,
+        last_geometry: 0,
     };
 }
 
@@ -240,7 +245,7 @@ pub struct Event {
     /// 1 if this is a part.
     pub part: u32,
 }
-const _: () = assert!(size_of::<Event>() == 64 + 96 + 8);
+const _: () = assert!(size_of::<Event>() == 64 + 112 + 8);
 pod!(Session, Key, Counts, Durations, Wanted, Call, Event);
 
 /// Groups that are told apart; further ones are counted as one.

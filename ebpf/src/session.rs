@@ -182,37 +182,45 @@ pub extern "C" fn session_part_of(place: u64, device: u64, geometry: u32, n: u64
     };
     let wanted = session_wanted_memory(device, geometry);
     // SAFETY: a map value, of the current thread.
-    let parts = unsafe {
-        (*call).parts += 1;
+    unsafe {
         (*call).wanted |= wanted;
-        (*call).parts
-    };
-    if parts == 1 {
-        // SAFETY: as above.
-        unsafe {
+        let parts = (*call).parts;
+        if parts != 0 && (*call).last_device == device && (*call).last_geometry == geometry {
+            (*call).last += n;
+        } else {
+            if parts != 0 {
+                tell_last(key, call);
+            }
+            (*call).parts = parts + 1;
+            (*call).last_device = device;
+            (*call).last_geometry = geometry;
+            (*call).last = n;
+        }
+        if (*call).parts == 1 {
             (*call).device = device;
             (*call).geometry = geometry;
-            (*call).first = n;
+            (*call).first = (*call).last;
         }
     }
+    if session!(events) != 0 || n == 0 || wanted == 0 {
+        return 0;
+    }
+    session_count(key, device, geometry, n, 0)
+}
+
+/// Tells the part of a call that was counted last, where calls are told one by one.
+///
+/// # Safety
+/// A value of [`SESSION_CALLS`], of the current thread.
+#[inline(always)]
+unsafe fn tell_last(key: u64, call: *const Open) {
     if session!(events) == 0 {
-        return if n == 0 || wanted == 0 {
-            0
-        } else {
-            session_count(key, device, geometry, n, 0)
-        };
+        return;
     }
-    // A call of one part tells it itself.
-    if parts == 2 {
-        // SAFETY: as above.
-        let (device, geometry, first) =
-            unsafe { ((*call).device, (*call).geometry, (*call).first) };
-        session_emit(key, device, first, PART | geometry);
-    }
-    if parts > 1 {
-        session_emit(key, device, n, PART | geometry);
-    }
-    0
+    // SAFETY: the caller vouches for it.
+    let (device, geometry, last) =
+        unsafe { ((*call).last_device, (*call).last_geometry, (*call).last) };
+    session_emit(key, device, last, PART | geometry);
 }
 
 /// Opens a call of one of the rooms of regions, by what is known of its memory at its entry: at the return of some that is gone.
@@ -281,6 +289,11 @@ pub extern "C" fn session_close(place: u64, sampled: u32) -> u32 {
             session_count(key, device, geometry, 0, 1);
         }
     } else if wanted != 0 || parts == 0 && first != 0 {
+        // A call of one part tells it itself.
+        if parts > 1 {
+            // SAFETY: a map value, of the current thread.
+            unsafe { tell_last(key, call) };
+        }
         session_emit(key, device, 0, geometry);
     }
     let _ = SESSION_CALLS.remove(key);
