@@ -13,6 +13,7 @@ use crate::{
     holders, inventory, list,
     load::{self, Mechanism},
     manual, metrics, probes,
+    record::{self, RecordArgs},
     report::{self, ReportArgs},
     run,
     top::{self, TopArgs},
@@ -122,6 +123,17 @@ A line is written when a call ends. What the ring between kernel and daxscope ha
 
 Exit status: as of trace.")]
     Events(EventsArgs),
+    /// Keep a session in a file, to be looked at later and elsewhere
+    #[command(after_help = "Examples:
+  daxscope record -o session.dax                      all pins and gets, until Ctrl-C
+  daxscope record -o before.dax --for 1min --device dax0.0
+  daxscope record -o job.dax -- fio job.fio
+  daxscope report job.dax --by comm,caller            what trace can show, of what was recorded
+
+The file has its name only when it is whole; it holds no addresses. The format is described in docs/recording.md.
+
+Exit status: as of trace; 1 also if the file is there already, or cannot be written.")]
+    Record(RecordArgs),
     /// Show a recorded session as trace shows a live one; on any machine, without privileges
     #[command(after_help = "Examples:
   daxscope report session.dax
@@ -354,6 +366,7 @@ pub fn main() -> ExitCode {
         }
         Command::Holders(args) => holders::holders(&args),
         Command::Diff(args) => diff::diff(&args),
+        Command::Record(args) => record::record(&args),
         Command::Report(args) => report::report(&args),
         Command::Man { directory } => manual::man(&directory),
         Command::Completions { shell } => manual::completions(shell),

@@ -17,6 +17,7 @@ pub mod load;
 pub mod manual;
 pub mod metrics;
 pub mod probes;
+pub mod record;
 pub mod report;
 pub mod run;
 pub mod serve;

@@ -25,6 +25,7 @@ fn help_shows_examples_and_exit_codes() {
         &["list", "--help"],
         &["advise", "--help"],
         &["holders", "--help"],
+        &["record", "--help"],
         &["report", "--help"],
         &["diff", "--help"],
         &["top", "--help"],
