@@ -381,10 +381,7 @@ impl Probes {
 }
 
 /// Gives memory back to the system that only starting needed, which the allocator would keep between what stays.
-/// Where huge pages are given unasked, the kernel would fill the holes again within a minute (khugepaged).
 pub fn give_back() {
-    // SAFETY: no pointers. Where it fails, the process is larger, not wrong.
-    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
     // SAFETY: it only moves what is free.
     #[cfg(target_env = "gnu")]
     unsafe {

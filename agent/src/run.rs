@@ -80,12 +80,20 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
     log::info!("listening on {}", listener.local_addr()?);
     let probes = Arc::new(probes);
     load::give_back();
+    stay_small();
     serve::serve(listener, probes.clone(), stopped).await;
     for loss in health::losses(&probes) {
         log::warn!("lost: {loss}");
     }
     log::info!("stopped, probes detached");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where huge pages are given unasked, the kernel would fill the holes that [`load::give_back`] made within a minute
+/// (khugepaged). Not for a session: its command would inherit it, and could not use a dax device of 2M any more.
+fn stay_small() {
+    // SAFETY: no pointers. Where it fails, the process is larger, not wrong.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
 }
 
 /// Logs what could not be found out of pagemaps that were there before.
