@@ -104,11 +104,17 @@ impl Session {
     /// Tells it to end, and returns what it printed.
     pub fn end(mut self) -> Result<String> {
         self.signal(libc::SIGINT)?;
-        self.result()
+        self.result(&[0])
     }
 
-    /// Waits for its end, which must be a good one, and returns what it printed.
-    pub fn result(&mut self) -> Result<String> {
+    /// As [`Session::end`], where it may say that it lost something.
+    pub fn end_in_part(mut self) -> Result<String> {
+        self.signal(libc::SIGINT)?;
+        self.result(&[0, 3])
+    }
+
+    /// Waits for its end, by one of these exit codes, and returns what it printed.
+    pub fn result(&mut self, codes: &[i32]) -> Result<String> {
         let deadline = Instant::now() + STOP_LIMIT;
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
@@ -117,7 +123,8 @@ impl Session {
             ensure!(Instant::now() < deadline, "{}: does not end", self.words);
             std::thread::sleep(Duration::from_millis(20));
         };
-        ensure!(status.success(), "{}: ended with {status}", self.words);
+        let good = status.code().is_some_and(|code| codes.contains(&code));
+        ensure!(good, "{}: ended with {status}", self.words);
         let output = self.output.take().context("its output was read already")?;
         let output = output
             .join()

@@ -10,6 +10,7 @@ mod durations;
 mod filters;
 mod outside;
 mod regions;
+mod together;
 mod workload;
 
 use super::LISTEN;
@@ -28,6 +29,9 @@ pub fn all(report: &mut Report) {
     };
     report.check("sessions/agree", |figures| agree::all(figures, &ground));
     report.check("sessions/filters", |figures| filters::all(figures, &ground));
+    report.check("sessions/together", |figures| {
+        together::all(figures, &ground)
+    });
     report.check("sessions/callers", |figures| callers::all(figures, &ground));
     report.check("sessions/durations", durations::all);
     report.check("sessions/command", command::tree);

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::LISTEN;
 use super::calls::{self, Calls, Groups, KNOWN, Sum, Table, grouped, total};
-use super::workload::{Ground, name_of};
+use super::workload::{Ground, name_of, pids};
 use crate::guest::agent::{self, Agent};
 use crate::guest::oracle::GUP;
 use crate::guest::report::Figures;
@@ -33,12 +33,7 @@ const MEMORY: u64 = 25_000_000 / 1024;
 pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     let mut crew = ground.crew()?;
     let known = ground.calls(&crew)?;
-    let pids: Vec<String> = crew
-        .members
-        .iter()
-        .map(|member| member.pid.to_string())
-        .collect();
-    let pids = pids.join(",");
+    let pids = pids(&crew);
 
     let _ = fs::remove_file(FILE);
     let pairs = PAIRS.map(|pair| pair.join(","));
@@ -48,11 +43,12 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
         // Everybody's calls, of which those of the workload are picked out afterwards.
         vec!["trace", "--json", "--by", "comm,entry"],
     ];
-    words.extend(
-        pairs
-            .iter()
-            .map(|by| vec!["trace", "--json", "--by", by, "--pid", &pids]),
-    );
+    let entries = ground.entries();
+    let of_pair = |by| {
+        let words = ["trace", "--json", "--by", by, "--pid", &pids];
+        words.into_iter().chain(["--entry", &entries]).collect()
+    };
+    words.extend(pairs.iter().map(|by| of_pair(by)));
     let agent = Agent::start(&[], LISTEN)?;
     let sessions = Session::start(&words)?;
 
@@ -124,9 +120,24 @@ fn same(
         &groups,
     );
     let told: Vec<&str> = by.iter().copied().filter(|by| *by != "ustack").collect();
-    let groups = table.groups(&told, |_| true)?;
-    calls::equal(figures, &what(&told, "events"), &of(events, &told), &groups);
+    let (expected, groups) = (of(events, &told), table.groups(&told, |_| true)?);
+    let what = what(&told, "events");
+    if [&expected, &groups].into_iter().any(unknown) {
+        // Up to 5.14 a stack ends where the kretprobe of another has put its trampoline; `callers` has them alone.
+        figures.note(format!(
+            "{what}: who is behind another kretprobe is unknown"
+        ));
+        figures.equal(&what, total(&expected), total(&groups));
+    } else {
+        calls::equal(figures, &what, &expected, &groups);
+    }
     Ok(())
+}
+
+/// Whether a stack could not be told.
+fn unknown(groups: &Groups) -> bool {
+    let mut values = groups.keys().flatten();
+    values.any(|value| value.contains("[unknown]"))
 }
 
 /// Each call is one event, with all that the driver knows of it.

@@ -21,12 +21,13 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     crew.work(Order::InTurn)?;
     let taken = stacks.read()?;
     drop(stacks);
-    let sessions = ["comm,caller", "comm,kstack"].map(|by| vec!["trace", "--json", "--by", by]);
-    let sessions = Session::start(&sessions)?;
-    crew.work(Order::InTurn)?;
-    let mut said = sessions.into_iter().map(Session::end);
-    let mut next = || Table::parse(&said.next().context("a session for each line")??);
-    let (callers, kstacks) = (next()?, next()?);
+    // One after the other: up to 5.14 a stack ends where the kretprobe of another has put its trampoline.
+    let mut watched = |by| -> Result<Table> {
+        let mut sessions = Session::start(&[vec!["trace", "--json", "--by", by]])?;
+        crew.work(Order::InTurn)?;
+        Table::parse(&sessions.remove(0).end()?)
+    };
+    let (callers, kstacks) = (watched("comm,caller")?, watched("comm,kstack")?);
 
     let (mut by_caller, mut by_stack) = (Named::new(), Named::new());
     for member in &crew.members {

@@ -40,7 +40,7 @@ pub fn tree(figures: &mut Figures) -> Result<()> {
     session.attached()?;
     outside.work(Order::InTurn)?;
     session.tell()?;
-    let table = Table::parse(&session.result()?)?;
+    let table = Table::parse(&session.result(&[0])?)?;
     table.sound(figures, "the tree")?;
     let expected = [("child", 10, 6), ("deeper", 20, 8)].map(|(comm, per_call, calls)| {
         let sum = Sum {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::calls::{self, Calls, Table, grouped};
-use super::workload::Ground;
+use super::workload::{Ground, RUDE_ESCAPED, pids};
 use crate::guest::report::Figures;
 use crate::guest::session::Session;
 use crate::guest::work::{Crew, Order};
@@ -19,39 +19,28 @@ type Fits = Box<dyn Fn(&Calls, [&str; 2]) -> bool>;
 
 const BY: [&str; 2] = ["comm", "errno"];
 
-/// As many sessions at once as the smallest trampoline has room for beside a daemon's: 38 programs of a function
-/// (`BPF_MAX_TRAMP_LINKS`, include/linux/bpf.h), of which each session has two.
-const AT_ONCE: usize = 12;
-
 pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     let mut crew = ground.crew()?;
     let known = ground.calls(&crew)?;
-    let all = of(&crew);
-    for filters in filters(ground, &crew, &known)?.chunks(AT_ONCE) {
-        let base = ["trace", "--json", "--by", "comm,errno", "--pid", &all];
-        let words = filters.iter().map(|filter| {
-            let own = filter.words.iter().map(String::as_str);
-            let has_own = filter.words.iter().any(|word| word == "--pid");
-            let base = if has_own { &base[..4] } else { &base[..] };
-            base.iter().copied().chain(own).collect()
-        });
-        let sessions = Session::start(&words.collect::<Vec<_>>())?;
-        crew.work(Order::InTurn)?;
-        for (session, filter) in sessions.into_iter().zip(filters) {
-            let what = filter.words.join(" ");
-            let table = Table::parse(&session.end()?).with_context(|| what.clone())?;
-            table.sound(figures, &what)?;
-            let expected = grouped(&known, &BY, &filter.fits);
-            calls::equal(figures, &what, &expected, &table.groups(&BY, |_| true)?);
-        }
+    let all = pids(&crew);
+    let filters = filters(ground, &crew, &known)?;
+    let base = ["trace", "--json", "--by", "comm,errno", "--pid", &all];
+    let words = filters.iter().map(|filter| {
+        let own = filter.words.iter().map(String::as_str);
+        let has_own = filter.words.iter().any(|word| word == "--pid");
+        let base = if has_own { &base[..4] } else { &base[..] };
+        base.iter().copied().chain(own).collect()
+    });
+    let sessions = Session::start(&words.collect::<Vec<_>>())?;
+    crew.work(Order::InTurn)?;
+    for (session, filter) in sessions.into_iter().zip(&filters) {
+        let what = filter.words.join(" ");
+        let table = Table::parse(&session.end()?).with_context(|| what.clone())?;
+        table.sound(figures, &what)?;
+        let expected = grouped(&known, &BY, &filter.fits);
+        calls::equal(figures, &what, &expected, &table.groups(&BY, |_| true)?);
     }
     Ok(())
-}
-
-/// The processes of a crew, as `--pid` takes them.
-fn of(crew: &Crew) -> String {
-    let pids = crew.members.iter().map(|member| member.pid.to_string());
-    pids.collect::<Vec<_>>().join(",")
 }
 
 fn filters(ground: &Ground, crew: &Crew, known: &[Calls]) -> Result<Vec<Filter>> {
@@ -69,41 +58,35 @@ fn filters(ground: &Ground, crew: &Crew, known: &[Calls]) -> Result<Vec<Filter>>
         move |_: &Calls, [geometry, _]: [&str; 2]| geometry == wanted
     };
     let device = |wanted: String| move |_: &Calls, [_, device]: [&str; 2]| device == wanted;
-    let (remote, compound_name) = (&known[0].is["entry"], compound.name());
-    let base_geometry = base.geometry()?.name;
+    let remote = &known[0].is["entry"];
+    let (base_geometry, compound_geometry) = (base.geometry()?.name, compound.geometry()?.name);
+    // As it is shown.
+    let rude = RUDE_ESCAPED.to_owned();
+    let rude_words = rude.clone();
     let both = {
         let (comm, geometry) = (is("comm", "remote"), geometry(base_geometry));
         move |calls: &Calls, part: [&str; 2]| comm(calls, part) && geometry(calls, part)
     };
-    let either = |calls: &Calls, _: [&str; 2]| ["remote", "ring"].contains(&&*calls.is["comm"]);
+    let either = move |calls: &Calls, _: [&str; 2]| ["remote", &rude].contains(&&*calls.is["comm"]);
+    let geometries = {
+        let (known, unknown) = (geometry(compound_geometry), geometry("unknown"));
+        move |calls: &Calls, part: [&str; 2]| known(calls, part) || unknown(calls, part)
+    };
+    let geometries_words = format!("{compound_geometry},unknown");
+    let process = first.pid.to_string();
     Ok(vec![
-        filter(
-            &["--pid", &first.pid.to_string()],
-            is("tgid", &first.pid.to_string()),
-        ),
+        filter(&["--pid", &process], is("tgid", &process)),
         filter(&["--pid", &thread], is("pid", &thread)),
-        filter(&["--comm", "remote"], is("comm", "remote")),
-        filter(&["--comm", "remote", "--comm", "ring"], either),
+        filter(&["--comm", "remote", "--comm", &rude_words], either),
         filter(&["--cgroup", "/b"], is("cgroup", "/b")),
-        filter(&["--device", &compound_name], device(compound_name.clone())),
-        filter(
-            &["--device", &compound.namespace],
-            device(compound_name.clone()),
-        ),
-        filter(&["--device", "system"], device("system".into())),
-        filter(
-            &["--geometry", compound.geometry()?.name],
-            geometry(compound.geometry()?.name),
-        ),
+        filter(&["--device", &compound.namespace], device(compound.name())),
         filter(&["--geometry", "system"], geometry("system")),
-        filter(&["--geometry", "unknown"], geometry("unknown")),
+        filter(&["--geometry", &geometries_words], geometries),
         filter(&["--entry", remote], is("entry", remote)),
-        filter(&["--how", "pin"], is("how", "pin")),
         filter(&["--how", "get"], is("how", "get")),
         filter(&["--longterm"], is("longterm", "longterm")),
         filter(&["--min-pages", "100"], |calls, _| calls.pages() >= 100),
         filter(&["--comm", "remote", "--geometry", base_geometry], both),
-        filter(&["--min-latency", "1h"], |_, _| false),
     ])
 }
 

@@ -37,7 +37,7 @@ pub fn unprivileged(figures: &mut Figures) -> Result<()> {
         &["trace", "--", "touch", MARK],
         &["events", "--json"],
         &["record", "-o", RECORD],
-        &["top"],
+        &["bench", "dax0.0"],
     ];
     for words in verbs {
         let output = agent::run_with(Means::Nothing, words)?;

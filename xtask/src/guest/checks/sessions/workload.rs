@@ -1,6 +1,6 @@
 //! What the sessions watch: several processes, all entry points, all geometries, calls that fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +13,7 @@ use crate::guest::work::{Crew, Member, Source, Task, Worker};
 
 /// A name that a careless output would let out of its line: ESC, and a byte that is no UTF-8.
 const RUDE: &[u8] = b"rude\x1b[2J\xff";
-const RUDE_ESCAPED: &str = r"rude\x1b[2J\xff";
+pub const RUDE_ESCAPED: &str = r"rude\x1b[2J\xff";
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// Regions of each geometry, cgroups, and which functions the system calls land in on this kernel.
@@ -98,6 +98,12 @@ impl Ground {
         Crew::start(workers)
     }
 
+    /// The functions that a crew calls: a session of these alone attaches sooner.
+    pub fn entries(&self) -> String {
+        let entries: BTreeSet<&str> = self.landed.values().map(|(entry, _)| *entry).collect();
+        entries.into_iter().collect::<Vec<_>>().join(",")
+    }
+
     /// What a crew does each time it is told.
     pub fn calls(&self, crew: &Crew) -> Result<Vec<Calls>> {
         let mut all = Vec::new();
@@ -161,6 +167,12 @@ impl Ground {
     pub fn destroy(&self) -> Result<()> {
         self.devices.iter().try_for_each(Device::destroy)
     }
+}
+
+/// The processes of a crew, as `--pid` takes them.
+pub fn pids(crew: &Crew) -> String {
+    let pids = crew.members.iter().map(|member| member.pid.to_string());
+    pids.collect::<Vec<_>>().join(",")
 }
 
 /// As it must be shown.
