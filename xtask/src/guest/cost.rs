@@ -11,6 +11,7 @@ mod peers;
 mod process;
 mod remap;
 mod script;
+mod session;
 mod watch;
 mod work;
 
@@ -79,6 +80,8 @@ enum Part {
     Daemon,
     /// The same of bpftrace
     Bpftrace,
+    /// What a session takes to begin, beside bpftrace with one kprobe
+    Session,
 }
 
 pub fn bench(args: &BenchArgs) -> Result<()> {
@@ -102,6 +105,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
                 tell(Reading::new("binary", daemon::OURS, daemon::binary()));
                 scrape = Some(daemon::ours(args.scrapes, &mut tell)?);
             }
+            Part::Session => session::all(&mut tell),
             Part::Bpftrace => {
                 let scrape = scrape
                     .as_ref()

@@ -84,6 +84,10 @@ impl Session {
         }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Says a line to what it runs.
     pub fn tell(&mut self) -> Result<()> {
         let input = self.child.stdin.as_mut().context("no standard input")?;
