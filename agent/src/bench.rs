@@ -199,7 +199,7 @@ fn measure(args: &BenchArgs, device: &Device, range: &Range, way: Way) -> Result
             }
         }
     }
-    live.detach();
+    live.detach()?;
     let state = live.read()?;
     let groups = state.changed.iter();
     let groups = groups.filter_map(|(group, tally)| Some((live.keys().get(*group)?, tally)));

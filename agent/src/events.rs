@@ -89,7 +89,7 @@ async fn watch(args: &EventsArgs) -> Result<ExitCode> {
             }
         }
     }
-    live.detach();
+    live.detach()?;
     printer.drain(ring.get_mut(), &mut live)?;
     let lost = live.lost()?;
     for (what, n) in &lost {

@@ -78,7 +78,7 @@ async fn watch(args: &RecordArgs) -> Result<ExitCode> {
         let state = live.read()?;
         file.write(live.keys(), &state)?;
     }
-    live.detach();
+    live.detach()?;
     let last = live.read()?;
     file.write(live.keys(), &last)?;
     file.finish()?;

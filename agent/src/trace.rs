@@ -77,7 +77,7 @@ async fn watch(args: &TraceArgs) -> Result<ExitCode> {
         let state = live.read()?;
         recording.take(live.keys(), state, args.output.over_time());
     }
-    live.detach();
+    live.detach()?;
     let state = live.read()?;
     recording.take(live.keys(), state, args.output.over_time());
     drop(live);

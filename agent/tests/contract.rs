@@ -106,6 +106,13 @@ fn shapes() -> Vec<(&'static str, usize, usize, usize)> {
         ("READER_PAGE", u32s, reader::PAGE, 1),
         ("GUP_SLOTS", u32s, size_of::<Slot>(), GUP_SLOTS as usize),
         ("GUP_SPANS", u64s, size_of::<Span>(), GUP_IN_FLIGHT as usize),
+    ]
+}
+
+/// As above, of a session.
+fn shapes_of_sessions() -> Vec<(&'static str, usize, usize, usize)> {
+    let (u32s, u64s) = (size_of::<u32>(), size_of::<u64>());
+    vec![
         (
             "SESSION_GROUPS",
             size_of::<session::Key>(),
@@ -130,6 +137,7 @@ fn shapes() -> Vec<(&'static str, usize, usize, usize)> {
             u32s,
             session::WANTED as usize,
         ),
+        ("SESSION_ARMED", u32s, u32s, 1),
         ("SESSION_TREE", u32s, u32s, session::TREE as usize),
         (
             "SESSION_KSTACKS",
@@ -153,7 +161,7 @@ fn maps_have_the_shapes_of_common() {
     let Some(object) = object("maps_have_the_shapes_of_common") else {
         return;
     };
-    let maps = shapes();
+    let maps = [shapes(), shapes_of_sessions()].concat();
     for &(name, key, value, entries) in &maps {
         let map = object
             .maps

@@ -26,7 +26,7 @@ use aya_ebpf::{
         generated::{bpf_get_current_cgroup_id, bpf_get_stackid},
     },
     macros::map,
-    maps::{HashMap, PerCpuArray, StackTrace},
+    maps::{Array, HashMap, PerCpuArray, StackTrace},
 };
 use daxscope_common::{
     holders::NO_STACK,
@@ -55,6 +55,10 @@ pub static SESSION: Session = Session::OFF;
 
 #[map]
 static SESSION_CALLS: HashMap<u64, Open> = HashMap::with_max_entries(CALLS, 0);
+/// 1 from when all is attached to when anything is detached: so all functions are watched for the same time, and what is
+/// seen of a call by one end only is nobody's.
+#[map]
+static SESSION_ARMED: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 static SESSION_KSTACKS: StackTrace = StackTrace::with_max_entries(STACKS, 0);
 #[map]
@@ -73,10 +77,15 @@ pub fn on() -> bool {
     session!(on) != 0
 }
 
+#[inline(always)]
+fn armed() -> bool {
+    SESSION_ARMED.get(0) == Some(&1)
+}
+
 /// Opens a call, if it is one of a task that is wanted.
 #[inline(always)]
 pub fn open(call: &impl Call, lane: u32, point: u32, address: u64, asked: u64) {
-    if session_wanted_task() == 0 {
+    if !armed() || session_wanted_task() == 0 {
         return;
     }
     let place = span::key(lane, call.frame());
@@ -117,7 +126,8 @@ pub fn is_open(lane: u32, frame: u32) -> bool {
     SESSION_CALLS.get_ptr_mut(span::key(lane, frame)).is_some()
 }
 
-/// Notes the result of a call, before its parts. Returns 0, with the call forgotten, if that is not wanted, or was not open.
+/// Notes the result of a call, before its parts. Returns 0, with the call forgotten, if that is not wanted, comes too late, or
+/// was not open.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn session_settle(
@@ -134,7 +144,11 @@ pub extern "C" fn session_settle(
     let (by, result) = (session!(by), result as i64);
     let pages = if result > 0 { result as u64 } else { 0 };
     let too_quick = session!(min_ns) > 0 && (ns == UNSEEN || ns < session!(min_ns));
-    if too_quick || pages < session!(min_pages) || session!(longterm) != 0 && longterm == 0 {
+    if !armed()
+        || too_quick
+        || pages < session!(min_pages)
+        || session!(longterm) != 0 && longterm == 0
+    {
         let _ = SESSION_CALLS.remove(key);
         return 0;
     }

@@ -23,6 +23,7 @@ const GROUPS_OF: &str = "SESSION_GROUPS";
 const DURATIONS: &str = "SESSION_DURATIONS";
 const CALLS: &str = "SESSION_CALLS";
 const WANTED: &str = "SESSION_WANTED";
+const ARMED: &str = "SESSION_ARMED";
 const TREE: &str = "SESSION_TREE";
 const KSTACKS: &str = "SESSION_KSTACKS";
 const USTACKS: &str = "SESSION_USTACKS";
@@ -124,6 +125,16 @@ impl Probes {
     pub fn root(&mut self, pid: u32) -> Result<()> {
         let mut tree: HashMap<_, u32, u32> = map(self.object_mut(), TREE)?.try_into()?;
         tree.insert(pid, 1, 0).context("cannot note the command")
+    }
+
+    /// Begins to count, or ends it: everywhere at once.
+    ///
+    /// # Errors
+    /// When that cannot be said.
+    pub fn arm(&mut self, armed: bool) -> Result<()> {
+        let mut map: Array<_, u32> = map(self.object_mut(), ARMED)?.try_into()?;
+        map.set(0, u32::from(armed), 0)
+            .context("cannot begin or end counting")
     }
 
     /// The ring of events, which can be taken once.

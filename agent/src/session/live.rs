@@ -38,6 +38,10 @@ pub struct Live {
     index: HashMap<Vec<Value>, usize>,
     last: Vec<Tally>,
     began: Instant,
+    /// What had been lost when it began: calls that were seen by one end while the other was not attached yet.
+    lost_before: BTreeMap<String, u64>,
+    /// What had been lost when it ended.
+    lost: Option<BTreeMap<String, u64>>,
     /// When it was detached.
     ended: Option<Instant>,
     /// What the kernel's monotonic clock said at 1970, in nanoseconds.
@@ -71,17 +75,22 @@ impl Live {
             latency: true,
             session: Some(asked.wants(&kernel, facts::page_shift())?),
         };
-        let probes = load::load(&kernel, None, &options)?;
+        let mut probes = load::load(&kernel, None, &options)?;
         Verdicts(&probes.verdicts).ensure_any()?;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let wall = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         load::give_back();
+        let about = about(asked, &kernel, &probes, wall / 1_000_000);
+        let naming = Naming::new();
+        probes.arm(true)?;
         Ok(Self {
-            about: about(asked, &kernel, &probes, wall / 1_000_000),
+            about,
+            lost_before: session::lost(&probes)?,
+            lost: None,
             probes,
-            naming: Naming::new(),
+            naming,
             keys: vec![],
             known: HashMap::new(),
             index: HashMap::new(),
@@ -153,7 +162,7 @@ impl Live {
         Ok(State {
             at: u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX),
             changed,
-            lost: session::lost(&self.probes)?,
+            lost: self.lost()?,
         })
     }
 
@@ -183,12 +192,20 @@ impl Live {
         self.probes.events()
     }
 
-    /// What was lost so far, by name.
+    /// What was lost so far, by name; nothing that is 0.
     ///
     /// # Errors
     /// When the maps cannot be read.
     pub fn lost(&self) -> Result<BTreeMap<String, u64>> {
-        session::lost(&self.probes)
+        let mut lost = match &self.lost {
+            Some(lost) => lost.clone(),
+            None => session::lost(&self.probes)?,
+        };
+        for (what, n) in &mut lost {
+            *n -= self.lost_before.get(what).unwrap_or(&0);
+        }
+        lost.retain(|_, n| *n > 0);
+        Ok(lost)
     }
 
     /// Puts into words what the ring told; parts wait for their call. With `stack`, its functions too.
@@ -265,10 +282,16 @@ impl Live {
         self.ended.unwrap_or_else(Instant::now) - self.began
     }
 
-    /// Detaches all: what is read then stands still.
-    pub fn detach(&mut self) {
+    /// Ends it, and detaches all: what is read then stands still. What is lost while detaching was nobody's.
+    ///
+    /// # Errors
+    /// When what was lost cannot be read.
+    pub fn detach(&mut self) -> Result<()> {
         self.ended = Some(Instant::now());
+        self.probes.arm(false)?;
+        self.lost = Some(session::lost(&self.probes)?);
         self.probes.detach();
+        Ok(())
     }
 }
 
