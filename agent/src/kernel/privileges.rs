@@ -42,7 +42,7 @@ impl Privileges {
         if !enough {
             return Some(
                 "loading probes needs CAP_BPF and CAP_PERFMON: run it with sudo, or give them to the binary with \
-                 `setcap cap_bpf,cap_perfmon=ep daxscope`",
+                 `setcap cap_bpf,cap_perfmon=ep daxscope`, or to its unit with `AmbientCapabilities=CAP_BPF CAP_PERFMON`",
             );
         }
         // A few programs would load even so, and see next to nothing.
