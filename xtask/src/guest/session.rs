@@ -111,7 +111,7 @@ impl Session {
         self.result(&[0])
     }
 
-    /// As [`Session::end`], where it may say that it lost something.
+    /// As [`Session::end`], where it may say that it lost something: what, is in its table.
     pub fn end_in_part(mut self) -> Result<String> {
         self.signal(libc::SIGINT)?;
         self.result(&[0, 3])

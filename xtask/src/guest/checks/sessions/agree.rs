@@ -60,7 +60,7 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
         figures.note(format!("{} of {memory} KiB", words[0]));
         figures.holds_quietly(&format!("{words:?}: {memory} KiB"), memory < MEMORY);
     }
-    let mut said = sessions.into_iter().map(Session::end);
+    let mut said = sessions.into_iter().map(Session::end_in_part);
     let mut next = || said.next().context("a session for each line")?;
     let (events, _, everybody) = (next()?, next()?, next()?);
 

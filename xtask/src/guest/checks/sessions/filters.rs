@@ -35,7 +35,7 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     crew.work(Order::InTurn)?;
     for (session, filter) in sessions.into_iter().zip(&filters) {
         let what = filter.words.join(" ");
-        let table = Table::parse(&session.end()?).with_context(|| what.clone())?;
+        let table = Table::parse(&session.end_in_part()?).with_context(|| what.clone())?;
         table.sound(figures, &what)?;
         let expected = grouped(&known, &BY, &filter.fits);
         calls::equal(figures, &what, &expected, &table.groups(&BY, |_| true)?);

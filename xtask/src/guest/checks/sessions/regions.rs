@@ -40,7 +40,7 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     let after = agent.scrape()?;
     let tables = sessions
         .into_iter()
-        .map(|session| Table::parse(&session.end()?));
+        .map(|session| Table::parse(&session.end_in_part()?));
     let tables = tables.collect::<Result<Vec<_>>>()?;
     let change = Delta {
         before: &before,
