@@ -95,14 +95,17 @@ impl Session {
         Ok(())
     }
 
-    /// Most memory that it had resident so far, in KiB.
-    pub fn memory(&self) -> Result<u64> {
+    /// Memory that it has resident, and the most that it had; KiB.
+    pub fn memory(&self) -> Result<[u64; 2]> {
         let path = format!("/proc/{}/status", self.child.id());
         let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let mut lines = status.lines();
-        let line = lines.find_map(|line| line.strip_prefix("VmHWM:"));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        Ok(number.context("no VmHWM")?.parse()?)
+        let of = |name: &str| -> Result<u64> {
+            let mut lines = status.lines();
+            let line = lines.find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.split_whitespace().next());
+            Ok(number.with_context(|| format!("no {name}"))?.parse()?)
+        };
+        Ok([of("VmRSS:")?, of("VmHWM:")?])
     }
 
     /// Tells it to end, and returns what it printed.

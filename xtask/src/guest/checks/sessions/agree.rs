@@ -56,9 +56,9 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     crew.work(Order::InTurn)?;
     let after = agent.scrape()?;
     for (session, words) in sessions.iter().zip(&words) {
-        let memory = session.memory()?;
-        figures.note(format!("{} of {memory} KiB", words[0]));
-        figures.holds_quietly(&format!("{words:?}: {memory} KiB"), memory < MEMORY);
+        let [now, most] = session.memory()?;
+        figures.note(format!("{} has {now} KiB, had {most}", words[0]));
+        figures.holds_quietly(&format!("{words:?}: {now} KiB"), now < MEMORY);
     }
     let mut said = sessions.into_iter().map(Session::end_in_part);
     let mut next = || said.next().context("a session for each line")?;
