@@ -216,7 +216,8 @@ Exit status: 0 all measured that was allowed, 3 not all (why is printed), 1 noth
 }
 
 /// What decides how probes are attached.
-#[derive(Args)]
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = None::<&'static str>)]
 pub struct ProbeArgs {
     /// How to attach: fentry is cheapest, but left out at times where the kernel preempts itself; kprobe misses returns
     /// when many calls sleep at once; auto takes the better one for this kernel, then the other
@@ -227,7 +228,7 @@ pub struct ProbeArgs {
     pub btf: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Choice {
     Auto,
     Fentry,

@@ -13,15 +13,14 @@ use daxscope_common::session::Event as Told;
 use tokio::io::unix::AsyncFd;
 
 use crate::{
-    cli::{DEGRADED, ProbeArgs},
+    cli::DEGRADED,
     probes::session,
     session::{
-        asked::{Asked, RoomArgs},
+        asked::SessionArgs,
         by::By,
         event,
-        filters::Filters,
         live::Live,
-        until::{self, Next, Until, UntilArgs},
+        until::{self, Next, Until},
     },
     trace,
 };
@@ -33,12 +32,6 @@ const BATCH: usize = 1024;
 
 #[derive(Args)]
 pub struct EventsArgs {
-    #[command(flatten)]
-    rooms: RoomArgs,
-    #[command(flatten)]
-    filters: Filters,
-    #[command(flatten)]
-    until: UntilArgs,
     /// Stop after so many
     #[arg(long, short = 'n', value_name = "EVENTS")]
     count: Option<u64>,
@@ -49,7 +42,7 @@ pub struct EventsArgs {
     #[arg(long)]
     stack: bool,
     #[command(flatten)]
-    probes: ProbeArgs,
+    session: SessionArgs,
 }
 
 /// Watches, and tells each call.
@@ -61,24 +54,16 @@ pub fn events(args: &EventsArgs) -> Result<ExitCode> {
 }
 
 async fn watch(args: &EventsArgs) -> Result<ExitCode> {
-    let asked = Asked {
-        rooms: args.rooms.rooms(),
-        // Each line says who asked for the pages.
-        by: vec![By::Caller],
-        filters: args.filters.clone(),
-        events: true,
-        command: args.until.command.clone(),
-        choice: args.probes.choice(),
-        btf: args.probes.btf.clone(),
-    };
+    // Each line says who asked for the pages.
+    let asked = args.session.asked(&[By::Caller], true);
     let stops = until::stops()?;
     let mut live = Live::attach(&asked)?;
     let mut printer = Printer::new(args);
-    trace::say(&live, &args.until);
+    trace::say(&live, &args.session.until);
     printer.begin()?;
     // SAFETY: the ring owns its file descriptor, and keeps it open as long as it lives.
     let mut ring = unsafe { AsyncFd::register(live.events()?) }?;
-    let mut until = Until::begin(&args.until, stops, &mut live, EVERY).await?;
+    let mut until = Until::begin(&args.session.until, stops, &mut live, EVERY).await?;
     while !printer.full() {
         tokio::select! {
             next = until.next() => if next? == Next::End { break },

@@ -6,24 +6,21 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    cli::{DEGRADED, ProbeArgs},
+    cli::DEGRADED,
     session::{
-        asked::{Asked, RoomArgs},
-        by::{self, By},
+        asked::SessionArgs,
+        by::By,
         file::Writer,
-        filters::Filters,
         live::Live,
         losses,
         recording::State,
-        until::{self, Next, Until, UntilArgs},
+        until::{self, Next, Until},
     },
     trace,
 };
 
 #[derive(Args)]
 pub struct RecordArgs {
-    #[command(flatten)]
-    rooms: RoomArgs,
     /// Where to; until the session ends it is FILE.partial
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -42,11 +39,7 @@ pub struct RecordArgs {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = crate::session::filters::duration)]
     every: Duration,
     #[command(flatten)]
-    filters: Filters,
-    #[command(flatten)]
-    until: UntilArgs,
-    #[command(flatten)]
-    probes: ProbeArgs,
+    session: SessionArgs,
 }
 
 /// Watches, and writes what it sees.
@@ -58,22 +51,14 @@ pub fn record(args: &RecordArgs) -> Result<ExitCode> {
 }
 
 async fn watch(args: &RecordArgs) -> Result<ExitCode> {
-    let asked = Asked {
-        rooms: args.rooms.rooms(),
-        by: by::each_once(&args.by),
-        filters: args.filters.clone(),
-        events: false,
-        command: args.until.command.clone(),
-        choice: args.probes.choice(),
-        btf: args.probes.btf.clone(),
-    };
+    let asked = args.session.asked(&args.by, false);
     let stops = until::stops()?;
     let mut live = Live::attach(&asked)?;
     // Before the command begins: it should not run for nothing.
     let mut file = Writer::create(&args.output, args.force, live.about())?;
-    trace::say(&live, &args.until);
+    trace::say(&live, &args.session.until);
     let every = args.every.max(Duration::from_millis(10));
-    let mut until = Until::begin(&args.until, stops, &mut live, every).await?;
+    let mut until = Until::begin(&args.session.until, stops, &mut live, every).await?;
     while until.next().await? == Next::Tick {
         let state = live.read()?;
         file.write(live.keys(), &state)?;

@@ -5,43 +5,35 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::{
-    cli::ProbeArgs,
-    session::{
-        asked::{Asked, RoomArgs},
-        by::{self, By},
-        filters::Filters,
-        live::Live,
-        output::{self, Output},
-        recording::Recording,
-        until::{self, Next, Until, UntilArgs},
-    },
+use crate::session::{
+    asked::SessionArgs,
+    by::By,
+    filters::Filters,
+    live::Live,
+    output::{self, Output},
+    recording::Recording,
+    until::{self, Next, Until, UntilArgs},
 };
 
-/// How often what was counted is read; names of what has ended by then are unknown.
+/// How often what was counted is read.
 const EVERY: Duration = Duration::from_secs(1);
+/// The same by user stacks: those of a process that has ended by then have no names.
+const OFTEN: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
 pub struct TraceArgs {
-    #[command(flatten)]
-    rooms: RoomArgs,
     /// What to tell calls apart by: any of these, with commas
     #[arg(
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "geometry,entry",
-        hide_default_value = false
+        default_value = "geometry,entry"
     )]
     by: Vec<By>,
     #[command(flatten)]
-    filters: Filters,
-    #[command(flatten)]
-    until: UntilArgs,
-    #[command(flatten)]
     output: Output,
     #[command(flatten)]
-    probes: ProbeArgs,
+    session: SessionArgs,
 }
 
 /// Watches, and shows what it saw.
@@ -54,20 +46,16 @@ pub fn trace(args: &TraceArgs) -> Result<ExitCode> {
 }
 
 async fn watch(args: &TraceArgs) -> Result<ExitCode> {
-    let by = by::each_once(&args.by);
-    let asked = Asked {
-        rooms: args.rooms.rooms(),
-        by: by.clone(),
-        filters: args.filters.clone(),
-        events: false,
-        command: args.until.command.clone(),
-        choice: args.probes.choice(),
-        btf: args.probes.btf.clone(),
-    };
+    let asked = args.session.asked(&args.by, false);
     let stops = until::stops()?;
     let mut live = Live::attach(&asked)?;
-    say(&live, &args.until);
-    let mut until = Until::begin(&args.until, stops, &mut live, EVERY).await?;
+    say(&live, &args.session.until);
+    let every = if args.by.contains(&By::Ustack) {
+        OFTEN
+    } else {
+        EVERY
+    };
+    let mut until = Until::begin(&args.session.until, stops, &mut live, every).await?;
     let mut recording = Recording {
         about: live.about().clone(),
         keys: vec![],
@@ -81,7 +69,7 @@ async fn watch(args: &TraceArgs) -> Result<ExitCode> {
     let state = live.read()?;
     recording.take(live.keys(), state, args.output.over_time());
     drop(live);
-    let shown = output::show(&recording, &by, &Filters::default(), &args.output)?;
+    let shown = output::show(&recording, &asked.by, &Filters::default(), &args.output)?;
     Ok(until.status().unwrap_or(shown))
 }
 

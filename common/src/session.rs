@@ -143,6 +143,17 @@ pub struct Counts {
 }
 const _: () = assert!(size_of::<Counts>() == 48);
 
+impl Counts {
+    pub const ZERO: Self = Self {
+        calls: 0,
+        pages: 0,
+        errors: 0,
+        sampled: 0,
+        ns: 0,
+        max_ns: 0,
+    };
+}
+
 /// Calls of a group that were timed, by their duration. Shared by all CPUs, or a group would cost 2 KiB on each.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +161,12 @@ pub struct Durations {
     pub slots: [u64; fine::SLOTS],
 }
 const _: () = assert!(size_of::<Durations>() == 8 * fine::SLOTS);
+
+impl Durations {
+    pub const ZERO: Self = Self {
+        slots: [0; fine::SLOTS],
+    };
+}
 
 /// A value that a call must have.
 #[repr(C)]

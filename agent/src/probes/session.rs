@@ -10,7 +10,6 @@ use aya::{
 };
 use daxscope_common::{
     geometry::FIRST,
-    hist::fine,
     holders::NO_STACK,
     lost as daemon,
     session::{Counts, Durations, Event, GROUPS, Key, Session, Wanted, lost},
@@ -80,10 +79,10 @@ pub(crate) fn prepare(object: &mut Ebpf, wants: &Wants) -> Result<()> {
             map(object, GROUPS_OF)?.try_into()?;
         let cpus =
             aya::util::nr_cpus().map_err(|(path, error)| anyhow!("cannot read {path}: {error}"))?;
-        let none = vec![NO_COUNTS; cpus];
+        let none = vec![Counts::ZERO; cpus];
         groups.insert(Key::OF_REST, none.try_into()?, 0)?;
         let mut durations: HashMap<_, Key, Durations> = map(object, DURATIONS)?.try_into()?;
-        durations.insert(Key::OF_REST, NO_DURATIONS, 0)?;
+        durations.insert(Key::OF_REST, Durations::ZERO, 0)?;
     }
     if wants.session.tree != 0 {
         let program = object.program_mut(FORK);
@@ -98,18 +97,6 @@ pub(crate) fn prepare(object: &mut Ebpf, wants: &Wants) -> Result<()> {
     }
     Ok(())
 }
-
-const NO_COUNTS: Counts = Counts {
-    calls: 0,
-    pages: 0,
-    errors: 0,
-    sampled: 0,
-    ns: 0,
-    max_ns: 0,
-};
-const NO_DURATIONS: Durations = Durations {
-    slots: [0; fine::SLOTS],
-};
 
 fn map<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map> {
     object

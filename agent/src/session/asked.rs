@@ -11,11 +11,13 @@ use daxscope_common::{
 };
 
 use super::{
-    by::By,
+    by::{self, By},
     cgroups::Cgroups,
     filters::{Filters, How},
+    until::UntilArgs,
 };
 use crate::{
+    cli::ProbeArgs,
     inventory::names::{Device, Names, SYSFS},
     kernel::{Kernel, facts},
     load::Choice,
@@ -76,6 +78,35 @@ impl RoomArgs {
         }
         let all = Room::value_variants().iter().copied();
         all.filter(|room| self.rooms.contains(room)).collect()
+    }
+}
+
+/// What to watch, how long, and by what means: of all verbs that do so for a while.
+#[derive(Args, Clone, Debug)]
+pub struct SessionArgs {
+    #[command(flatten)]
+    rooms: RoomArgs,
+    #[command(flatten)]
+    pub until: UntilArgs,
+    #[command(flatten)]
+    probes: ProbeArgs,
+    #[command(flatten)]
+    filters: Filters,
+}
+
+impl SessionArgs {
+    /// The same, by some dimensions; or with `events`, call by call.
+    #[must_use]
+    pub fn asked(&self, by: &[By], events: bool) -> Asked {
+        Asked {
+            rooms: self.rooms.rooms(),
+            by: by::each_once(by),
+            filters: self.filters.clone(),
+            events,
+            command: self.until.command.clone(),
+            choice: self.probes.choice(),
+            btf: self.probes.btf.clone(),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use super::{filters::duration, live::Live};
 
 /// How long: of all verbs that attach.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = None::<&'static str>)]
 pub struct UntilArgs {
     /// Watch for so long: 500ms, 10s, 5min; until Ctrl-C if left out
     #[arg(long = "for", value_name = "DURATION", value_parser = duration, conflicts_with = "command")]

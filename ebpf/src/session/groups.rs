@@ -19,17 +19,8 @@ static SESSION_GROUPS: PerCpuHashMap<Key, Counts> = PerCpuHashMap::with_max_entr
 #[map]
 static SESSION_DURATIONS: HashMap<Key, Durations> = HashMap::with_max_entries(GROUPS, 0);
 
-static NO_COUNTS: Counts = Counts {
-    calls: 0,
-    pages: 0,
-    errors: 0,
-    sampled: 0,
-    ns: 0,
-    max_ns: 0,
-};
-static NO_DURATIONS: Durations = Durations {
-    slots: [0; fine::SLOTS],
-};
+static NO_COUNTS: Counts = Counts::ZERO;
+static NO_DURATIONS: Durations = Durations::ZERO;
 
 /// Adds to the group of an open call: `n` pages of a device and a geometry, and with `calls` 1 the call itself.
 #[unsafe(no_mangle)]
