@@ -12,7 +12,8 @@ use crate::guest::work::Order;
 
 const FILE: &str = "/tmp/whole.daxscope";
 const CUT: &str = "/tmp/cut.daxscope";
-const STEP: usize = 1024;
+/// A short session is little more than one KiB.
+const STEP: usize = 128;
 
 pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     let _ = fs::remove_file(FILE);
