@@ -7,6 +7,7 @@ const HEADER: usize = 64;
 const SECTION: usize = 64;
 const NULL: u32 = 0;
 const NOBITS: u32 = 8;
+const LINES_OF: &[u8] = b".BTF.ext\0";
 /// BTF is not relocated: its places are those of its own sections.
 const UNUSED: [&[u8]; 3] = [b".debug_", b".rel.debug_", b".rel.BTF"];
 
@@ -35,13 +36,34 @@ pub fn strip(elf: &[u8]) -> Option<Vec<u8>> {
             0,
         );
         section[24..32].copy_from_slice(&(out.len() as u64).to_le_bytes());
-        out.extend(elf.get(start..start + len)?);
+        let data = elf.get(start..start + len)?;
+        if name.starts_with(LINES_OF) {
+            let functions = without_lines(data)?;
+            section[32..40].copy_from_slice(&(functions.len() as u64).to_le_bytes());
+            out.extend(functions);
+        } else {
+            out.extend(data);
+        }
     }
     out.resize(out.len().next_multiple_of(8), 0);
     let table = (out.len() as u64).to_le_bytes();
     out[0x28..0x30].copy_from_slice(&table);
     out.extend(sections);
     Some(out)
+}
+
+/// A section `.BTF.ext` without the source lines of instructions (`struct btf_ext_header`, Documentation/bpf/btf.rst): they are
+/// for who reads the verifier's log. Each program would keep those of its whole section, 8 MB in all, and the kernel would check
+/// and move them along. `None` if it has more than functions and lines.
+fn without_lines(data: &[u8]) -> Option<Vec<u8>> {
+    let (header, functions) = (number(data, 4, 4)?, number(data, 12, 4)?);
+    if number(data, 8, 4)? != 0 || number(data, 28, 4)? != 0 {
+        return None;
+    }
+    let mut data = data.get(..header + functions)?.to_vec();
+    // Offsets and lengths of lines, and of relocations, of which there are none.
+    data[16..32].fill(0);
+    Some(data)
 }
 
 fn number(bytes: &[u8], at: usize, len: usize) -> Option<usize> {

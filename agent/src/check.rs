@@ -80,7 +80,7 @@ struct Report {
 /// # Errors
 /// When a given BTF file cannot be used, or the report not be printed.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
-    let kernel = Kernel::read(args.probes.btf.as_deref())?;
+    let mut kernel = Kernel::read(args.probes.btf.as_deref())?;
     let mut survey = Survey::open(&kernel);
     let options = load::Options {
         choice: args.probes.choice(),
@@ -89,7 +89,7 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
         latency: true,
         session: None,
     };
-    let probes = load::load(&kernel, Some(&mut survey), &options);
+    let probes = load::load(&mut kernel, Some(&mut survey), &options);
     let losses = probes.as_ref().map_or_else(|_| vec![], health::losses);
     let report = Report {
         survey,

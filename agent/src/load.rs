@@ -95,11 +95,11 @@ pub struct Options {
 }
 
 /// Loads the object and attaches all that can be. `survey` tells where the page tables are, and what functions call; a
-/// session does without.
+/// session does without. Of the kernel, its types are let go: they are what takes most memory.
 ///
 /// # Errors
 /// When nothing can be loaded at all, with the reason and the remedy.
-pub fn load(kernel: &Kernel, survey: Option<&mut Survey>, options: &Options) -> Result<Probes> {
+pub fn load(kernel: &mut Kernel, survey: Option<&mut Survey>, options: &Options) -> Result<Probes> {
     ensure!(
         !OBJECT.is_empty(),
         "this daxscope was built without its eBPF object (a debug build on a machine that lacks the tools for it): \
@@ -134,6 +134,9 @@ pub fn load(kernel: &Kernel, survey: Option<&mut Survey>, options: &Options) -> 
         .iter()
         .filter_map(|(.., choice)| choice.as_ref().ok());
     let btf = lean::functions(kernel, chosen.copied());
+    let known = Known::new(kernel);
+    // The largest thing that we hold, and nobody asks it any more.
+    kernel.btf = Err(anyhow::anyhow!("the types of the kernel were let go"));
     facts.layout.track_holders = u32::from(options.holders);
     facts.layout.latency = u32::from(options.latency);
     let paging = survey.as_ref().map(|survey| survey.paging());
@@ -162,7 +165,7 @@ pub fn load(kernel: &Kernel, survey: Option<&mut Survey>, options: &Options) -> 
     missed::find(&mut kprobes);
     Ok(Probes {
         kprobes,
-        known: Known::new(kernel),
+        known,
         baseline: Baseline::default(),
         in_flight: InFlight::take(&mut object)?,
         object,

@@ -39,7 +39,7 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
             args.listen
         )
     })?;
-    let kernel = Kernel::read(args.probes.btf.as_deref())?;
+    let mut kernel = Kernel::read(args.probes.btf.as_deref())?;
     let mut survey = Survey::open(&kernel);
     let options = load::Options {
         choice: args.probes.choice(),
@@ -48,7 +48,7 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
         latency: !args.no_latency,
         session: None,
     };
-    let mut probes = load::load(&kernel, Some(&mut survey), &options)?;
+    let mut probes = load::load(&mut kernel, Some(&mut survey), &options)?;
     drop(kernel);
     report(&probes)?;
     probes.adopt(survey)?;

@@ -63,7 +63,7 @@ impl Live {
             bail!("{missing}");
         }
         // Which of the functions that bring regions up can be traced, only the kernel's lists tell; of those of GUP, all can.
-        let kernel = if asked.rooms == [Room::Gup] {
+        let mut kernel = if asked.rooms == [Room::Gup] {
             Kernel::described(asked.btf.as_deref())?
         } else {
             Kernel::read(asked.btf.as_deref())?
@@ -75,7 +75,7 @@ impl Live {
             latency: true,
             session: Some(asked.wants(&kernel, facts::page_shift())?),
         };
-        let mut probes = load::load(&kernel, None, &options)?;
+        let mut probes = load::load(&mut kernel, None, &options)?;
         Verdicts(&probes.verdicts).ensure_any()?;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
