@@ -134,10 +134,10 @@ fn same(
     Ok(())
 }
 
-/// Whether a stack could not be told.
+/// Whether a stack could not be told, or not to its end.
 fn unknown(groups: &Groups) -> bool {
-    let mut values = groups.keys().flatten();
-    values.any(|value| value.contains("[unknown]"))
+    let cut = |value: &String| value == "[unknown]" || value.ends_with("kretprobe_trampoline");
+    groups.keys().flatten().any(cut)
 }
 
 /// Each call is one event, with all that the driver knows of it.
