@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use self::{
@@ -34,6 +34,7 @@ use self::{
 };
 use crate::{
     cli::ProbeArgs,
+    kernel::privileges::Privileges,
     session::{
         asked::{Asked, RoomArgs},
         by::By,
@@ -77,6 +78,12 @@ pub struct TopArgs {
 /// # Errors
 /// Without a terminal; when nothing can be attached, or a file not be read.
 pub fn top(args: &TopArgs) -> Result<ExitCode> {
+    // Of the two things that may be missing, the one that is harder to get.
+    if args.replay.is_none()
+        && let Some(missing) = Privileges::read().missing()
+    {
+        bail!("{missing}");
+    }
     terminal::ensure()?;
     let source = match &args.replay {
         Some(path) => Source::replay(path, &args.filters)?,
