@@ -115,11 +115,20 @@ fn enter<const PAGES: usize, const FLAGS: usize, C: Call>(call: &C, point: u32) 
         stack,
         ..Span::new(point, pages, UNKNOWN)
     };
+    let open = || {
+        if in_session && !C::ARGS_AT_RETURN {
+            let (address, asked) = asked(call, point);
+            session::open(call, session::REQUEST, point, address, asked);
+        }
+    };
+    // Before its time begins; but one that may be inside of another must not take that one's place.
+    if !nestable(point) {
+        open();
+    }
     // Without BTF nothing is known of the flags, and it is seen by the frames.
     let outermost = flight::enter(REQUEST, nestable(point), call, span);
-    if in_session && outermost && !C::ARGS_AT_RETURN {
-        let (address, asked) = asked(call, point);
-        session::open(call, session::REQUEST, point, address, asked);
+    if nestable(point) && outermost {
+        open();
     }
 }
 

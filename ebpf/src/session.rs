@@ -120,6 +120,25 @@ pub fn open(call: &impl Call, lane: u32, point: u32, address: u64, asked: u64) {
 
 static NEW: Open = Open::NEW;
 
+/// Notes that the time of an open call begins now.
+#[inline(always)]
+pub fn begin(lane: u32, frame: u32) {
+    if let Some(open) = SESSION_CALLS.get_ptr_mut(span::key(lane, frame)) {
+        // SAFETY: a map value, of the current thread.
+        unsafe { (*open).at = span::now() };
+    }
+}
+
+/// Nanoseconds from there to a moment; [`UNSEEN`] if it is not open.
+#[inline(always)]
+pub fn since(lane: u32, frame: u32, now: u64) -> u64 {
+    match SESSION_CALLS.get_ptr_mut(span::key(lane, frame)) {
+        // SAFETY: a map value, of the current thread.
+        Some(open) => now.saturating_sub(unsafe { (*open).at }),
+        None => UNSEEN,
+    }
+}
+
 /// Whether a call is open.
 #[inline(always)]
 pub fn is_open(lane: u32, frame: u32) -> bool {

@@ -40,7 +40,7 @@ fn enter_put(call: &impl Call, point: u32) {
         if let Some(folio) = call.arg(0) {
             session::open(call, session::RELEASE, point, 0, refs);
             count_run(page_pagemap(folio), refs, RELEASED, frame);
-            closed(frame, UNSEEN);
+            closed(frame, span::now(), UNSEEN);
         }
         return;
     }
@@ -91,11 +91,18 @@ fn opened(call: &impl Call, point: u32, n: u64) {
     }
 }
 
-/// Closes a release for a session.
+/// Its time begins: what was counted of it until here is our own work.
 #[inline(always)]
-fn closed(frame: u32, ns: u64) {
+fn begun(call: &impl Call) {
+    if session::on() {
+        session::begin(session::RELEASE, call.frame());
+    }
+}
+
+/// Closes a release for a session: it ended at a moment, and took so long.
+#[inline(always)]
+fn closed(frame: u32, at: u64, ns: u64) {
     let place = session::place(session::RELEASE, frame);
-    let at = span::now();
     if session::session_settle(place, at, ns, 0, 0) != 0 {
         session::session_close(place, 0);
     }
@@ -117,6 +124,7 @@ fn enter_unpin_one(call: &impl Call, point: u32) {
         opened(call, point, 1);
         let found = count_run(page_pagemap(page), 1, RELEASED, call.frame());
         note(call, found, page, 1, RANGE);
+        begun(call);
     }
 }
 
@@ -129,6 +137,7 @@ fn enter_unpin_range(call: &impl Call, point: u32) {
         opened(call, point, n);
         let found = count_range(page, n, call.frame());
         note(call, found, page, n, RANGE);
+        begun(call);
     }
 }
 
@@ -174,15 +183,19 @@ fn enter_unpin_array(call: &impl Call, point: u32) {
         opened(call, point, n);
         let found = count_runs(pages, n, RELEASED, call.frame());
         note(call, found, pages, n, 0);
+        begun(call);
     }
 }
 
 #[inline(always)]
 fn exit_unpin(call: &impl Call, point: u32) {
+    // Taken first, as everywhere.
+    let now = if session::on() { span::now() } else { 0 };
     let returned = flight::exit(RELEASE, unpin_nestable(point), call, point);
     if session::on()
-        && let Return::Of(_, ns) = returned
+        && let Return::Of(..) = returned
     {
-        closed(call.frame(), ns);
+        let frame = call.frame();
+        closed(frame, now, session::since(session::RELEASE, frame, now));
     }
 }
