@@ -4,6 +4,7 @@
 //! A process of its own, so that it can be killed as it is. It speaks by lines: `parked` when all threads sit, then it
 //! waits for a line, fills the pages, and says `done` when all calls have returned.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -24,6 +25,8 @@ const UFFDIO_COPY: c_ulong = 0xc028_aa03;
 const UFFDIO_REGISTER_MODE_MISSING: u64 = 1;
 /// `sizeof(struct uffd_msg)`
 const MESSAGE_BYTES: usize = 32;
+/// Where in it `arg.pagefault.address` is, in bytes.
+const ADDRESS: usize = 16;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -102,14 +105,18 @@ pub fn watched(memory: &Memory) -> Result<OwnedFd> {
     Ok(faults)
 }
 
-/// One message comes for each thread that has gone to sleep on its page.
+/// A message comes for each thread that has gone to sleep on its page; another one if something wakes it in between, as a
+/// late wake-up of a lock that it waited for does (`handle_userfault` does not wait in a loop). So pages are counted.
 pub fn arrived(faults: &OwnedFd, threads: u64) -> Result<()> {
     let mut messages = std::fs::File::from(faults.try_clone()?);
-    for _ in 0..threads {
+    let mut pages = HashSet::new();
+    while (pages.len() as u64) < threads {
         let mut message = [0; MESSAGE_BYTES];
         messages
             .read_exact(&mut message)
-            .context("cannot read the userfaultfd")?;
+            .context("cannot read from the userfaultfd")?;
+        let address: [u8; 8] = std::array::from_fn(|byte| message[ADDRESS + byte]);
+        pages.insert(u64::from_ne_bytes(address) / PAGE);
     }
     Ok(())
 }
