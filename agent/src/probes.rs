@@ -32,6 +32,14 @@ pub struct Family {
     pub read: fn(&Probes) -> Result<Vec<Sample>>,
 }
 
+impl Family {
+    /// Whether a point, by its number, is of this room.
+    #[must_use]
+    pub fn has(&self, number: u32) -> bool {
+        self.points.iter().any(|point| point.number == number)
+    }
+}
+
 /// A place in the kernel where something is measured.
 pub struct Point {
     /// Its programs in the object are `fentry_NAME`, `kprobe_NAME` and, if it has a return, `fexit_NAME` and

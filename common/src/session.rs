@@ -26,6 +26,9 @@ pub struct Session {
     pub min_ns: u64,
     /// Calls that are wanted returned at least so many pages.
     pub min_pages: u64,
+    /// Points that are wanted, a bit each: others may be watched for the sake of these, which they call or are called by.
+    pub points: u32,
+    pub pad: u32,
     /// `struct task_struct.pid`, in bytes.
     pub task_pid: u32,
     /// 1 if what one process and its descendants do is wanted, and nothing else.
@@ -34,7 +37,9 @@ pub struct Session {
     /// one. Only what [`Key::device`] says is compared.
     pub devices: [[u64; 2]; DEVICES],
 }
-const _: () = assert!(size_of::<Session>() == 56 + 16 * DEVICES);
+const _: () = assert!(size_of::<Session>() == 64 + 16 * DEVICES);
+
+const _: () = assert!(crate::point::POINTS <= u32::BITS as usize);
 
 /// Ranges of devices that can be wanted.
 pub const DEVICES: usize = 8;
@@ -54,6 +59,8 @@ impl Session {
         ustack: 0,
         min_ns: 0,
         min_pages: 0,
+        points: 0,
+        pad: 0,
         task_pid: 0,
         tree: 0,
         devices: [NOWHERE; DEVICES],

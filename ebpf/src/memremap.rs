@@ -73,15 +73,7 @@ pub fn returned(call: &impl Call, point: u32) -> Return {
 #[inline(always)]
 fn enter_memremap(call: &impl Call, point: u32) {
     let pgmap = call.arg(0).unwrap_or(0);
-    if session::on() {
-        session::enter(
-            call,
-            point,
-            pgmap,
-            page::of_pgmap(pgmap),
-            struct_pages(pgmap),
-        );
-    }
+    entered(call, point, pgmap);
     span::enter(
         &REGION_SPANS,
         point,
@@ -89,6 +81,15 @@ fn enter_memremap(call: &impl Call, point: u32) {
         call.frame(),
         Span::new(point, pgmap, page::of_pgmap(pgmap)),
     );
+}
+
+/// Opens a call for a session, if there is one.
+#[inline(always)]
+fn entered(call: &impl Call, point: u32, pgmap: u64) {
+    if session::on() {
+        let geometry = page::of_pgmap(pgmap);
+        session::enter(call, point, pgmap, geometry, struct_pages(pgmap));
+    }
 }
 
 #[inline(always)]
@@ -286,15 +287,7 @@ fn enter_memunmap(call: &impl Call, point: u32) {
         return;
     };
     let mut start = start(pgmap).unwrap_or(0);
-    if session::on() {
-        session::enter(
-            call,
-            point,
-            pgmap,
-            page::of_pgmap(pgmap),
-            struct_pages(pgmap),
-        );
-    }
+    entered(call, point, pgmap);
     // `memremap_pages` calls it too when it fails, perhaps because another pagemap is where this one was to be.
     // SAFETY: an entry is not changed once it is written.
     if let Some(live) = unsafe { MEMREMAP_PAGEMAPS.get(start) }

@@ -85,7 +85,7 @@ fn armed() -> bool {
 /// Opens a call, if it is one of a task that is wanted.
 #[inline(always)]
 pub fn open(call: &impl Call, lane: u32, point: u32, address: u64, asked: u64) {
-    if !armed() || session_wanted_task() == 0 {
+    if session!(points) >> (point & 31) & 1 == 0 || !armed() || session_wanted_task() == 0 {
         return;
     }
     let place = span::key(lane, call.frame());

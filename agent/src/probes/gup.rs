@@ -42,12 +42,6 @@ pub fn entry_words(number: u32) -> Option<String> {
     found.map(|(_, how, entry)| format!("{how} {entry}"))
 }
 
-/// Whether a point is of this room.
-#[must_use]
-pub fn is_of(number: u32) -> bool {
-    FAMILY.points.iter().any(|point| point.number == number)
-}
-
 /// What a point of this room does with pages.
 #[must_use]
 pub fn how(number: u32) -> How {

@@ -15,12 +15,6 @@ use crate::{
     snapshot::{Kind, Metric, REGIONS, Sample},
 };
 
-/// Whether a point is of this room.
-#[must_use]
-pub fn is_of(number: u32) -> bool {
-    FAMILY.points.iter().any(|point| point.number == number)
-}
-
 pub static FAMILY: Family = Family {
     name: "vmemmap",
     points: &[

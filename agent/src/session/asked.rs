@@ -21,7 +21,7 @@ use crate::{
     inventory::names::{Device, Names, SYSFS},
     kernel::{Kernel, facts},
     load::Choice,
-    probes::{self, Point, gup, session::Wants},
+    probes::{self, Point, gup, session::Wants, vmemmap},
     text,
 };
 
@@ -116,9 +116,11 @@ impl Asked {
     /// # Errors
     /// When a filter names what is not there, or what this kernel cannot tell.
     pub fn wants(&self, kernel: &Kernel, page_shift: u32) -> Result<Wants> {
+        let points = self.points()?;
         let mut wants = Wants {
             session: Session {
                 on: 1,
+                points: points.iter().fold(0, |bits, number| bits | 1 << number),
                 by: self.by.iter().fold(0, |bits, by| bits | bits_of(*by)),
                 events: u32::from(self.events),
                 longterm: u32::from(self.filters.longterm),
@@ -129,7 +131,7 @@ impl Asked {
                 tree: u32::from(!self.command.is_empty()),
                 ..Session::OFF
             },
-            points: self.points()?,
+            points: Self::beside(&points, kernel.btf.is_ok()),
             wanted: vec![],
             shifts: vec![],
         };
@@ -143,9 +145,9 @@ impl Asked {
         if !self.command.is_empty() {
             wants.session.task_pid = facts::task_pid(kernel.btf.as_ref())?;
         }
-        let gives_back = |number: &u32| gup::is_of(*number) && gup::how(*number) == How::Unpin;
+        let gives_back = |number: &u32| gup::FAMILY.has(*number) && gup::how(*number) == How::Unpin;
         ensure!(
-            !(wants.points.iter().any(gives_back)
+            !(points.iter().any(gives_back)
                 && (wants.session.min_ns > 0
                     || wants.session.min_pages > 0
                     || self.filters.longterm)),
@@ -161,11 +163,11 @@ impl Asked {
         self.by.iter().any(|asked| by.contains(asked))
     }
 
-    /// The numbers of the points to attach.
+    /// The numbers of the points to count.
     fn points(&self) -> Result<Vec<u32>> {
         let how = &self.filters.how;
         let of_how = |point: &Point| {
-            if !gup::is_of(point.number) {
+            if !gup::FAMILY.has(point.number) {
                 return how.is_empty();
             }
             match gup::how(point.number) {
@@ -198,14 +200,27 @@ impl Asked {
                 "no function is of the rooms and of all filters (--how, --entry) that were given"
             );
         }
+        Ok(wanted)
+    }
+
+    /// What has to be attached for these points to be told right.
+    fn beside(wanted: &[u32], has_types: bool) -> Vec<u32> {
+        let is_unpin = |number: u32| gup::FAMILY.has(number) && gup::how(number) == How::Unpin;
+        let any = |is: &dyn Fn(u32) -> bool| wanted.iter().any(|number| is(*number));
+        // They call each other, and what is inside of another is that one's.
+        let unpins = any(&is_unpin);
+        // As others call this one; where types tell that by its flags, they need not be watched.
+        let requests = !has_types && wanted.contains(&point::GET_USER_PAGES_UNLOCKED);
         // The geometry of a memory map that is populated is that of the region that is coming up.
-        let mut points = wanted.clone();
-        if points.iter().any(|number| probes::vmemmap::is_of(*number))
-            && !points.contains(&point::MEMREMAP_PAGES)
-        {
-            points.insert(0, point::MEMREMAP_PAGES);
-        }
-        Ok(points)
+        let regions = any(&|number| vmemmap::FAMILY.has(number));
+        let needed = |number: u32| {
+            wanted.contains(&number)
+                || unpins && is_unpin(number)
+                || requests && gup::FAMILY.has(number) && !is_unpin(number)
+                || regions && number == point::MEMREMAP_PAGES
+        };
+        let all = probes::points().map(|(_, point)| point.number);
+        all.filter(|number| needed(*number)).collect()
     }
 
     /// The points of the rooms.

@@ -200,7 +200,7 @@ pub fn entry(number: u32) -> &'static str {
 /// What a point does with pages.
 #[must_use]
 pub fn how(number: u32) -> &'static str {
-    if gup::is_of(number) {
+    if gup::FAMILY.has(number) {
         gup::how(number).name()
     } else {
         "-"

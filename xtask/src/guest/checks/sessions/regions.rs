@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::LISTEN;
-use super::calls::{Groups, Sum, Table, total};
+use super::calls::{Groups, Sum, Table, equal, total};
 use super::workload::Ground;
 use crate::guest::agent::Agent;
 use crate::guest::report::Figures;
@@ -31,7 +31,8 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     let agent = Agent::start(&[], LISTEN)?;
     let rooms = ["trace", "memremap", "vmemmap", "--json", "--by"];
     let by = |by| rooms.iter().copied().chain([by]).collect::<Vec<&str>>();
-    let sessions = Session::start(&[by("entry,geometry"), by("entry,device")])?;
+    let alone = vec!["trace", "vmemmap", "--json", "--by", "entry,geometry"];
+    let sessions = Session::start(&[by("entry,geometry"), by("entry,device"), alone])?;
     let before = agent.scrape()?;
     for device in &ground.devices {
         device.unbind()?;
@@ -51,6 +52,14 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
     for table in &tables {
         table.sound(figures, "regions")?;
     }
+    // It needs the other room to tell geometries, and tells nothing of it.
+    let populates: Groups = geometries
+        .iter()
+        .filter(|(key, _)| MEMREMAP.iter().all(|(function, ..)| key[0] != *function))
+        .map(|(key, sum)| (key.clone(), *sum))
+        .collect();
+    let alone = tables[2].groups(&["entry", "geometry"], |_| true)?;
+    equal(figures, "vmemmap alone", &populates, &alone);
     let devices = tables[1].groups(&["entry", "device"], |_| true)?;
     figures.equal("by device", total(&geometries), total(&devices));
     for device in &ground.devices {
