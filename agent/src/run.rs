@@ -1,5 +1,7 @@
 //! The verb `run`: attach, serve, detach.
 
+mod live;
+
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result};

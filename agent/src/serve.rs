@@ -1,10 +1,12 @@
 //! HTTP: `/metrics`, `/healthz`, `/holders` for this host only, and a page for people at `/`.
 
+pub mod source;
+
 use std::{
     convert::Infallible,
     future::Future,
     net::IpAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,10 +22,12 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
+use self::source::Source;
 use crate::{
-    holders::{ask, tell},
-    load::{Mechanism, Probes},
-    metrics, probes,
+    holders::ask,
+    metrics,
+    page::{self, History, Shown},
+    probes,
 };
 
 /// A client that has not sent its request by then is cut off.
@@ -36,7 +40,11 @@ const CONNECTIONS: usize = 32;
 type Reply = Response<Full<Bytes>>;
 
 /// Serves until `stopped` is ready; open connections are dropped then.
-pub async fn serve(listener: TcpListener, probes: Arc<Probes>, stopped: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    source: Arc<dyn Source>,
+    stopped: impl Future<Output = ()>,
+) {
     let accepting = async {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
@@ -52,10 +60,10 @@ pub async fn serve(listener: TcpListener, probes: Arc<Probes>, stopped: impl Fut
                     continue;
                 }
             };
-            let probes = probes.clone();
+            let source = source.clone();
             tokio::spawn(async move {
                 let answer = service_fn(move |request: Request<Incoming>| {
-                    let reply = reply(&request, peer, &probes);
+                    let reply = reply(&request, peer, &*source);
                     async move { Ok::<_, Infallible>(reply) }
                 });
                 // Without a timer hyper's header timeout does nothing.
@@ -77,7 +85,7 @@ pub async fn serve(listener: TcpListener, probes: Arc<Probes>, stopped: impl Fut
     }
 }
 
-fn reply(request: &Request<Incoming>, peer: IpAddr, probes: &Probes) -> Reply {
+fn reply(request: &Request<Incoming>, peer: IpAddr, source: &dyn Source) -> Reply {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         reply
@@ -86,53 +94,58 @@ fn reply(request: &Request<Incoming>, peer: IpAddr, probes: &Probes) -> Reply {
         return reply;
     }
     match request.uri().path() {
-        "/metrics" => match scrape(probes) {
+        "/metrics" => match scrape(source) {
             Ok(body) => typed(StatusCode::OK, metrics::CONTENT_TYPE, body),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
         },
         "/healthz" => text(StatusCode::OK, "ok\n"),
-        ask::PATH => holders(peer, probes),
-        "/" => typed(StatusCode::OK, "text/html; charset=utf-8", page(probes)),
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "not found: try /metrics, /healthz or /\n",
-        ),
+        ask::PATH => holders(peer, source),
+        path => match shown(path, source) {
+            Some(asset) => typed(StatusCode::OK, asset.media, asset.body),
+            None => text(
+                StatusCode::NOT_FOUND,
+                "not found: try /metrics, /healthz or /\n",
+            ),
+        },
     }
 }
 
 /// The text of this moment. How long it took to make is for the next scrape to tell.
-fn scrape(probes: &Probes) -> Result<String> {
-    let snapshot = probes::read(probes);
+fn scrape(source: &dyn Source) -> Result<String> {
+    let snapshot = source.snapshot();
     let began = Instant::now();
     let text = metrics::encode(probes::metrics(), snapshot)?;
-    let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    probes.exposition.store(took, Relaxed);
+    source.written(began.elapsed());
     Ok(text)
 }
 
-/// Names of processes are not for whoever can reach the port.
-fn holders(peer: IpAddr, probes: &Probes) -> Reply {
-    if let Some((status, words)) = refusal(peer, probes.holders) {
-        return text(status, words);
-    }
-    match tell::tell(probes) {
-        Ok(told) => typed(
-            StatusCode::OK,
-            "application/json",
-            format!("{:#}\n", told.json()),
-        ),
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
-    }
+/// A part of the page for people.
+fn shown(path: &str, source: &dyn Source) -> Option<page::Asset> {
+    let history = History::default();
+    let shown = Shown {
+        snapshot: &source.snapshot(),
+        at: Instant::now(),
+        verdicts: source.verdicts(),
+        readiness: &source.readiness(),
+        history: &history,
+    };
+    page::asset(path, &shown)
 }
 
-/// Why somebody is not told who holds pins.
-fn refusal(peer: IpAddr, tracked: bool) -> Option<(StatusCode, &'static str)> {
+/// Names of processes are not for whoever can reach the port.
+fn holders(peer: IpAddr, source: &dyn Source) -> Reply {
     if !peer.to_canonical().is_loopback() {
         let words = "holders are told to this host only, by a loopback address\n";
-        return Some((StatusCode::FORBIDDEN, words));
+        return text(StatusCode::FORBIDDEN, words);
     }
-    let words = "holders are not tracked: start the daemon with `daxscope run --track-holders`\n";
-    (!tracked).then_some((StatusCode::NOT_FOUND, words))
+    match source.holders() {
+        Some(Ok(told)) => typed(StatusCode::OK, "application/json", told),
+        Some(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
+        None => text(
+            StatusCode::NOT_FOUND,
+            "holders are not tracked: start the daemon with `daxscope run --track-holders`\n",
+        ),
+    }
 }
 
 fn text(status: StatusCode, body: &str) -> Reply {
@@ -146,62 +159,4 @@ fn typed(status: StatusCode, media: &'static str, body: String) -> Reply {
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(media));
     reply
-}
-
-/// What is attached, and where the numbers are.
-fn page(probes: &Probes) -> String {
-    let mut rows = String::new();
-    for verdict in &probes.verdicts {
-        let by = verdict.mechanism.map_or("not attached", Mechanism::name);
-        rows += "<tr>";
-        for cell in [
-            verdict.family,
-            verdict.point,
-            verdict.symbol,
-            by,
-            &verdict.reason,
-        ] {
-            rows += "<td>";
-            rows += &escape(cell);
-        }
-        rows += "\n";
-    }
-    format!(
-        "<!doctype html>\n<html lang=en><meta charset=utf-8>\
-         <meta name=viewport content=\"width=device-width\"><title>daxscope</title>\n\
-         <style>:root{{color-scheme:light dark}}body{{font:1rem system-ui;margin:2rem}}\
-         table{{border-collapse:collapse}}th,td{{text-align:left;padding:.2rem .8rem}}\
-         td{{border-top:1px solid #8888}}</style>\n\
-         <h1>daxscope {}</h1>\n<p><a href=/metrics>/metrics</a> for Prometheus, \
-         <a href=/healthz>/healthz</a> for whoever asks if it lives.\n\
-         <table><tr><th>family<th>probe<th>function<th>by<th>reason</tr>\n{rows}</table>\n",
-        crate::VERSION
-    )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn holders_are_for_this_host_and_only_if_they_are_tracked() {
-        let status = |peer: &str, tracked| {
-            let peer = peer.parse().expect("an address");
-            refusal(peer, tracked).map(|(status, _)| status)
-        };
-        for here in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
-            assert_eq!(status(here, true), None, "{here}");
-            assert_eq!(status(here, false), Some(StatusCode::NOT_FOUND), "{here}");
-        }
-        for away in ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1", "0.0.0.0"] {
-            assert_eq!(status(away, true), Some(StatusCode::FORBIDDEN), "{away}");
-            assert_eq!(status(away, false), Some(StatusCode::FORBIDDEN), "{away}");
-        }
-    }
 }
