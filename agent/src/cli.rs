@@ -267,6 +267,9 @@ pub struct RunArgs {
     /// Let the kernel measure what each of our programs costs, and export it; costs time in every BPF program on the host
     #[arg(long)]
     pub self_cost: bool,
+    /// Keep all privileges once the probes are attached (for debugging)
+    #[arg(long)]
+    pub no_drop: bool,
 }
 
 #[derive(Args)]

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod confine;
 pub mod diff;
 pub mod errno;
 pub mod events;

@@ -32,7 +32,7 @@ use self::{
 pub(crate) use self::{failure::Failure, lean::loader, mapping::Mapping};
 use crate::{
     inventory::{Survey, Tables},
-    kernel::{Kernel, facts::Facts, privileges::Privileges},
+    kernel::{Kernel, facts::Facts, functions::Lists, privileges::Privileges},
     probes::{
         self, Family, Need, Point, gup,
         kernel_pages::Baseline,
@@ -71,6 +71,8 @@ pub struct Probes {
     pub(crate) in_flight: InFlight,
     pub(crate) known: Known,
     pub(crate) baseline: Baseline,
+    /// What functions are called, for those who ask who holds pins.
+    pub(crate) lists: Lists,
     pub facts: Facts,
     pub verdicts: Vec<Verdict>,
     /// Whether [`probes::holders`] has anything to tell.
@@ -167,6 +169,7 @@ pub fn load(kernel: &mut Kernel, survey: Option<&mut Survey>, options: &Options)
         kprobes,
         known,
         baseline: Baseline::default(),
+        lists: Lists::open(),
         in_flight: InFlight::take(&mut object)?,
         object,
         facts,

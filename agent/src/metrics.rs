@@ -13,7 +13,6 @@ use crate::snapshot::{Bounds, Kind, Metric, Sample, Snapshot, Value};
 
 /// The media type of [`encode`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
-const PREFIX: &str = "daxscope_";
 const NANOSECONDS: f64 = 1e9;
 
 /// The exposition of a snapshot: the given metrics in their order, each with all its series.
@@ -33,14 +32,14 @@ pub fn encode<'a>(metrics: impl Iterator<Item = &'a Metric>, snapshot: Snapshot)
         // One at a time: each is built in the memory of the one before it.
         TextEncoder::new()
             .encode_utf8(&[family(metric, samples)], &mut text)
-            .with_context(|| format!("cannot encode {PREFIX}{}", metric.name))?;
+            .with_context(|| format!("cannot encode {}", metric.full_name()))?;
     }
     Ok(text)
 }
 
 fn family(metric: &Metric, samples: Vec<Sample>) -> MetricFamily {
     let mut family = MetricFamily::default();
-    family.set_name(format!("{PREFIX}{}", metric.name));
+    family.set_name(metric.full_name());
     family.set_help(metric.help.into());
     family.set_field_type(match metric.kind {
         Kind::Counter => MetricType::COUNTER,
@@ -135,9 +134,9 @@ pub fn markdown<'a>(metrics: impl Iterator<Item = &'a Metric>) -> String {
             .map(|label| format!("`{label}`"))
             .collect();
         let labels = labels.join(" ");
-        let (name, help) = (metric.name, metric.help);
+        let (name, help) = (metric.full_name(), metric.help);
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "| `{PREFIX}{name}` | {kind} | {labels} | {help} |");
+        let _ = writeln!(text, "| `{name}` | {kind} | {labels} | {help} |");
     }
     text
 }

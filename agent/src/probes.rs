@@ -7,8 +7,10 @@ pub mod holders;
 pub mod kernel_pages;
 pub mod memremap;
 pub mod pagemap;
+pub mod process;
 pub mod self_cost;
 pub mod session;
+pub mod standing;
 pub mod vmemmap;
 
 pub(crate) mod geometry;
@@ -88,6 +90,8 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
         .chain(kernel_pages::METRICS)
         .chain(health::METRICS)
         .chain(self_cost::METRICS)
+        .chain(standing::METRICS)
+        .chain(process::METRICS)
         .copied()
 }
 
@@ -103,6 +107,17 @@ pub fn read(probes: &Probes) -> Snapshot {
     samples.extend(self_cost::read(probes));
     samples.extend(health::read(probes));
     Snapshot { samples }
+}
+
+/// Reads all maps, whatever is in them.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn readable(probes: &Probes) -> Result<()> {
+    for family in FAMILIES {
+        (family.read)(probes)?;
+    }
+    probes.known.measurable(probes)
 }
 
 /// All points with their families.

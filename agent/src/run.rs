@@ -1,6 +1,8 @@
 //! The verb `run`: attach, serve, detach.
 
 mod live;
+mod notify;
+mod self_test;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -14,12 +16,15 @@ use tokio::{
 use crate::{
     check::Verdicts,
     cli::RunArgs,
-    inventory::{Source, Survey},
+    confine::{self, Layer},
+    inventory::{self, Survey},
     kernel::Kernel,
     load::{self, Probes},
-    probes::{health, self_cost},
-    serve,
+    probes::{health, self_cost, standing::Standing},
+    serve::{self, source::Source as _},
 };
+
+use self::{live::Daemon, notify::Notify};
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -79,16 +84,77 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
             _ = interrupt.recv() => {}
         }
     };
+    let notify = Notify::open();
     log::info!("listening on {}", listener.local_addr()?);
-    let probes = Arc::new(probes);
+    let self_test = self_test::self_test(&probes).map_err(|error| format!("{error:#}"));
+    match &self_test {
+        Ok(words) => log::info!("self-test: {words}"),
+        Err(error) => log::warn!("the self-test failed: {error}"),
+    }
     load::give_back();
     stay_small();
-    serve::serve(listener, probes.clone(), stopped).await;
-    for loss in health::losses(&probes) {
+    let layers = confined(&probes, !args.no_drop);
+    let standing = Standing::new(&probes, self_test, layers);
+    let daemon = Arc::new(Daemon { probes, standing });
+    notify.ready(&status(&daemon));
+    let serving = serve::serve(listener, daemon.clone(), stopped);
+    tokio::select! {
+        () = serving => {}
+        () = watched(&notify, &daemon) => {}
+    }
+    notify.stopping();
+    for loss in health::losses(&daemon.probes) {
         log::warn!("lost: {loss}");
     }
     log::info!("stopped, probes detached");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Gives up privileges, and logs how far that went.
+fn confined(probes: &Probes, drop: bool) -> Vec<Layer> {
+    if !drop {
+        log::warn!("privileges are kept (--no-drop): what serves clients can do all that root can");
+        return confine::left_out();
+    }
+    let layers = confine::confine(&confine::Needs {
+        probes,
+        files: vec![],
+    });
+    for Layer { name, state } in &layers {
+        match state {
+            Ok(words) => log::info!("{name}: {words}"),
+            Err(reason) => log::warn!("{name}: not in force: {reason}"),
+        }
+    }
+    layers
+}
+
+/// Tells systemd that we live, as often as it wants to hear it, and how we do; never ends.
+async fn watched(notify: &Notify, daemon: &Daemon) {
+    let Some(every) = notify::watchdog() else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        notify.alive();
+        notify.status(&status(daemon));
+    }
+}
+
+/// A line for `systemctl status`.
+fn status(daemon: &Daemon) -> String {
+    let attached = Verdicts(&daemon.probes.verdicts).attached();
+    let readiness = daemon.readiness();
+    let losses = readiness.losses.len();
+    let losses = match losses {
+        0 => "nothing lost".to_owned(),
+        _ => readiness.losses.join(", "),
+    };
+    if readiness.ready() {
+        return format!("{attached} probe points attached, {losses}");
+    }
+    format!("degraded: {}; {losses}", readiness.reasons.join("; "))
 }
 
 /// Where huge pages are given unasked, the kernel would fill the holes that [`load::give_back`] made within a minute
@@ -100,7 +166,7 @@ fn stay_small() {
 
 /// Logs what could not be found out of pagemaps that were there before.
 fn inventory(probes: &Probes) {
-    if let Some(Source::Sysfs { reason }) = probes.known.source() {
+    if let Some(inventory::Source::Sysfs { reason }) = probes.known.source() {
         log::warn!(
             "pagemaps that were there before are read from sysfs, not from the kernel: {reason}"
         );

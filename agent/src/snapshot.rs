@@ -5,7 +5,7 @@ use daxscope_common::hist::Hist;
 /// What a series is about.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Metric {
-    /// Without the prefix `daxscope_`.
+    /// Without the prefix; see [`Metric::full_name`].
     pub name: &'static str,
     pub kind: Kind,
     /// With unit and source.
@@ -71,6 +71,17 @@ pub struct Snapshot {
 }
 
 impl Metric {
+    /// As Prometheus sees it: with our prefix, but for what every exporter says of its process.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        let prefix = if self.name.starts_with("process_") {
+            ""
+        } else {
+            "daxscope_"
+        };
+        format!("{prefix}{}", self.name)
+    }
+
     /// A series of this metric.
     #[must_use]
     pub fn sample<const N: usize>(&'static self, labels: [&str; N], value: Value) -> Sample {

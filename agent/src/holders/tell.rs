@@ -27,7 +27,10 @@ use crate::{
 pub fn tell(probes: &Probes) -> Result<Report> {
     let mut holds = holders::read(probes)?;
     holds.sort_by_key(|hold| (std::cmp::Reverse(hold.pages), hold.tgid, hold.since));
-    let functions = Functions::of(holds.iter().flat_map(|hold| hold.stack.iter().copied()));
+    let functions = Functions::of(
+        &probes.lists,
+        holds.iter().flat_map(|hold| hold.stack.iter().copied()),
+    );
     let live = live::read(probes.object())?;
     let pinned = gup::pinned(probes)?;
     let mut devices = vec![];

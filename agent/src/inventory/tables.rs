@@ -70,6 +70,20 @@ impl Tables {
         };
         self.surveyor.measure(&mut memory, pagemap, more)
     }
+
+    /// Runs the program once, on a pagemap that is not there.
+    ///
+    /// # Errors
+    /// When the kernel does not run it.
+    pub fn runs(&self, object: &Ebpf) -> Result<()> {
+        let program: &RawTracePoint = object
+            .program(PROGRAM)
+            .context("no program `tables`")?
+            .try_into()?;
+        let _piece = self.piece.lock().unwrap_or_else(PoisonError::into_inner);
+        program.test_run(RawTracePointRunOptions::new())?;
+        Ok(())
+    }
 }
 
 /// The memory map of one pagemap, of which only the page tables can be seen.

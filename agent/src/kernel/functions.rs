@@ -3,8 +3,8 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    io::{BufRead, BufReader},
+    fs::File,
+    io::{self, BufRead, BufReader, Read as _, Seek as _},
 };
 
 use super::addresses::SYMBOLS;
@@ -61,6 +61,33 @@ const TRAMPOLINES: [&str; 3] = [
     "arch_rethook_trampoline",
 ];
 
+/// The kernel's lists of symbols and of modules, open: whether they show addresses is decided by who opened them
+/// (`kallsyms_show_value(file->f_cred)`, kernel/kallsyms.c), so they go on showing them when privileges are given up.
+#[derive(Debug)]
+pub struct Lists {
+    symbols: io::Result<File>,
+    modules: io::Result<File>,
+}
+
+impl Lists {
+    #[must_use]
+    pub fn open() -> Self {
+        Self {
+            symbols: File::open(SYMBOLS),
+            modules: File::open(MODULES),
+        }
+    }
+}
+
+/// A list from its beginning.
+fn rewound(list: &io::Result<File>) -> io::Result<&File> {
+    let mut list = list
+        .as_ref()
+        .map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+    list.rewind()?;
+    Ok(list)
+}
+
 /// The functions of some return addresses.
 #[derive(Debug, Default)]
 pub struct Functions {
@@ -76,11 +103,13 @@ struct Function {
 }
 
 impl Functions {
-    /// Looks the addresses up in `/proc/kallsyms`.
+    /// Looks the addresses up. Not by two at a time: who reads a list moves its place.
     #[must_use]
-    pub fn of(addresses: impl IntoIterator<Item = u64>) -> Self {
-        let modules = fs::read_to_string(MODULES).unwrap_or_default();
-        match File::open(SYMBOLS) {
+    pub fn of(lists: &Lists, addresses: impl IntoIterator<Item = u64>) -> Self {
+        let mut modules = String::new();
+        // Without it, functions of modules have no names.
+        let _ = rewound(&lists.modules).and_then(|mut list| list.read_to_string(&mut modules));
+        match rewound(&lists.symbols) {
             Ok(list) => Self::from(BufReader::with_capacity(1 << 16, list), &modules, addresses),
             Err(error) => Self {
                 hidden: Some(format!("cannot read {SYMBOLS}: {error}")),

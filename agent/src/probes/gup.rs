@@ -42,6 +42,21 @@ pub fn entry_words(number: u32) -> Option<String> {
     found.map(|(_, how, entry)| format!("{how} {entry}"))
 }
 
+/// Calls and pages that were counted of a way into GUP, of whatever geometry.
+///
+/// # Errors
+/// When its map cannot be read.
+pub fn of_entry(probes: &Probes, number: u32) -> Result<[u64; 2]> {
+    let mut sum = [0, 0];
+    for slot in 0..geometry::SLOTS {
+        let index = number as usize * geometry::SLOTS + slot;
+        let stats: Gup = maps::per_cpu(probes.object(), "GUP", index)?;
+        sum[0] += stats.calls;
+        sum[1] += stats.pages;
+    }
+    Ok(sum)
+}
+
 /// What a point of this room does with pages.
 #[must_use]
 pub fn how(number: u32) -> How {

@@ -161,21 +161,31 @@ pub fn read(probes: &Probes) -> Vec<Sample> {
 /// What was lost until now, in words, one for each kind; empty if nothing was.
 #[must_use]
 pub fn losses(probes: &Probes) -> Vec<String> {
-    let samples = read(probes);
-    let some = samples.iter().filter_map(|sample| match sample.value {
-        Value::Count(n) if n > 0 => Some((sample, n)),
-        _ => None,
-    });
-    let words = some.filter_map(|(sample, n)| {
+    told(&read(probes))
+}
+
+/// As [`losses`], from what was read.
+#[must_use]
+pub fn told(samples: &[Sample]) -> Vec<String> {
+    let words = of_losses(samples).map(|(sample, n)| {
         let labels = sample.labels.join(" ");
-        let name = sample.metric.name;
-        if [&LOST, &PROBE_MISSED, &MAP_UPDATE_ERRORS].contains(&sample.metric) {
-            Some(format!("{n} {labels} ({name})"))
-        } else {
-            None
-        }
+        format!("{n} {labels} ({})", sample.metric.name)
     });
     words.collect()
+}
+
+/// How much it is in all: of use only to see it grow.
+#[must_use]
+pub fn lost(samples: &[Sample]) -> u64 {
+    of_losses(samples).map(|(_, n)| n).sum()
+}
+
+fn of_losses(samples: &[Sample]) -> impl Iterator<Item = (&Sample, u64)> {
+    let of = |sample: &Sample| [&LOST, &PROBE_MISSED, &MAP_UPDATE_ERRORS].contains(&sample.metric);
+    samples.iter().filter_map(move |sample| match sample.value {
+        Value::Count(n) if n > 0 && of(sample) => Some((sample, n)),
+        _ => None,
+    })
 }
 
 /// How full a table is, and what did not get into it.

@@ -1,4 +1,4 @@
-//! The running probes, as the server shows them.
+//! The running probes with how they stand, as the server shows them.
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -7,34 +7,42 @@ use anyhow::Result;
 use crate::{
     holders::tell,
     load::{Probes, Verdict},
-    probes::{self, health},
+    probes::{self, health, process, standing::Standing},
     serve::source::{Readiness, Source},
     snapshot::Snapshot,
 };
 
-impl Source for Probes {
+/// A daemon that serves.
+pub struct Daemon {
+    pub probes: Probes,
+    pub standing: Standing,
+}
+
+impl Source for Daemon {
     fn snapshot(&self) -> Snapshot {
-        probes::read(self)
+        let mut snapshot = probes::read(&self.probes);
+        let standing = self.standing.samples(&self.probes, &snapshot.samples);
+        snapshot.samples.extend(standing);
+        snapshot.samples.extend(process::read());
+        snapshot
     }
 
     fn verdicts(&self) -> &[Verdict] {
-        &self.verdicts
+        &self.probes.verdicts
     }
 
     fn readiness(&self) -> Readiness {
-        Readiness {
-            losses: health::losses(self),
-            ..Readiness::default()
-        }
+        let health = health::read(&self.probes);
+        self.standing.readiness(&self.probes, &health)
     }
 
     fn written(&self, took: Duration) {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.exposition.store(took, Relaxed);
+        self.probes.exposition.store(took, Relaxed);
     }
 
     fn holders(&self) -> Option<Result<String>> {
-        self.holders
-            .then(|| Ok(format!("{:#}\n", tell::tell(self)?.json())))
+        let tell = || Ok(format!("{:#}\n", tell::tell(&self.probes)?.json()));
+        self.probes.holders.then(tell)
     }
 }

@@ -75,7 +75,10 @@ impl Naming {
             .into_iter()
             .map(|(stack, point)| (stack, point, session::kernel_stack(probes, stack)))
             .collect();
-        let functions = Functions::of(new.iter().flat_map(|(.., stack)| stack.iter().copied()));
+        let functions = Functions::of(
+            &probes.lists,
+            new.iter().flat_map(|(.., stack)| stack.iter().copied()),
+        );
         for (number, point, stack) in new {
             let stack = functions.since(&stack, probes.attached(point).unwrap_or_default());
             let caller = functions.caller(stack);

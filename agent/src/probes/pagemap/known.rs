@@ -196,6 +196,17 @@ impl Known {
         Ok(backing)
     }
 
+    /// Tries whether what comes up later can be measured, if anything could be until now.
+    ///
+    /// # Errors
+    /// When its program can be run no more.
+    pub fn measurable(&self, probes: &Probes) -> anyhow::Result<()> {
+        match &self.tables {
+            Ok(tables) => tables.runs(probes.object()),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// The devices of live pagemaps. A name stays while its pagemap lives, also when sysfs has already let go of it.
     fn names(&self, live: &[(u64, Pagemap)]) -> Names {
         let mut known = self.names.lock().unwrap_or_else(PoisonError::into_inner);

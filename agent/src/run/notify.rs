@@ -1,0 +1,77 @@
+//! Telling systemd how it goes (`sd_notify(3)`). The socket is connected once, so that no other is needed after privileges are
+//! given up.
+
+use std::{
+    env,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
+    time::Duration,
+};
+
+/// The way to whoever started us; silent where nobody asked.
+pub struct Notify {
+    socket: Option<UnixDatagram>,
+}
+
+impl Notify {
+    /// Connects to `$NOTIFY_SOCKET`, where it is set.
+    #[must_use]
+    pub fn open() -> Self {
+        let socket = env::var("NOTIFY_SOCKET").ok().and_then(|path| {
+            let connected = connect(&path);
+            connected
+                .inspect_err(|error| log::warn!("cannot tell systemd anything by {path}: {error}"))
+                .ok()
+        });
+        Self { socket }
+    }
+
+    pub fn ready(&self, status: &str) {
+        self.send(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    pub fn status(&self, status: &str) {
+        self.send(&format!("STATUS={status}"));
+    }
+
+    /// That we live, for `WatchdogSec=`.
+    pub fn alive(&self) {
+        self.send("WATCHDOG=1");
+    }
+
+    pub fn stopping(&self) {
+        self.send("STOPPING=1");
+    }
+
+    fn send(&self, state: &str) {
+        // One line for each variable: what people read must not make another.
+        if let Some(socket) = &self.socket
+            && let Err(error) = socket.send(state.as_bytes())
+        {
+            log::debug!("cannot tell systemd anything: {error}");
+        }
+    }
+}
+
+fn connect(path: &str) -> std::io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    match path.strip_prefix('@') {
+        Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+        None => socket.connect(path)?,
+    }
+    // A service manager that does not read must not stop us.
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// How often systemd wants to hear that we live: half of `WatchdogSec=`, if that is meant for us.
+#[must_use]
+pub fn watchdog() -> Option<Duration> {
+    let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+    let whose = number("WATCHDOG_PID");
+    let ours = whose.is_none_or(|pid| pid == u64::from(std::process::id()));
+    let limit = number("WATCHDOG_USEC").filter(|_| ours)?;
+    Some(Duration::from_micros(limit / 2).max(Duration::from_millis(1)))
+}
