@@ -140,6 +140,8 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
     for call in [libc::SYS_mprotect, libc::SYS_mmap] {
         rules.insert(call, vec![only(2, SeccompCmpOp::MaskedEq(code), 0)?]);
     }
+    // Whether a thread lives.
+    rules.insert(libc::SYS_kill, vec![only(1, SeccompCmpOp::Eq, 0)?]);
     let name = only(0, SeccompCmpOp::Eq, libc::PR_SET_NAME.unsigned_abs().into())?;
     rules.insert(libc::SYS_prctl, vec![name]);
     // One's own limits can be asked for, and not set.
