@@ -85,7 +85,6 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
         }
     };
     let notify = Notify::open();
-    log::info!("listening on {}", listener.local_addr()?);
     let self_test = self_test::self_test(&probes).map_err(|error| format!("{error:#}"));
     match &self_test {
         Ok(words) => log::info!("self-test: {words}"),
@@ -96,6 +95,7 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
     let layers = confined(&probes, !args.no_drop);
     let standing = Standing::new(&probes, self_test, layers);
     let daemon = Arc::new(Daemon { probes, standing });
+    log::info!("listening on {}", listener.local_addr()?);
     notify.ready(&status(&daemon));
     let serving = serve::serve(listener, daemon.clone(), stopped);
     tokio::select! {
