@@ -43,6 +43,8 @@ enum Verb {
     Hold(pin::hold::Args),
     /// Make known calls, each time a line tells so
     Work(work::Args),
+    /// Print the errno that `bpf(2)` gives for a map that is not open
+    TryBpf,
     /// Run a program with less than all
     Limited(host::Args),
     /// Leave threads in the kernel, each in the middle of pinning a page, until told a line
@@ -58,6 +60,7 @@ pub fn main(args: Args) -> anyhow::Result<()> {
         Verb::Pin(args) => pin::command::main(&args),
         Verb::Hold(args) => pin::hold::main(&args),
         Verb::Work(args) => work::main(&args),
+        Verb::TryBpf => checks::try_bpf(),
         Verb::Limited(args) => host::main(&args),
         Verb::Park(args) => pin::park::main(&args),
     }

@@ -4,6 +4,7 @@ mod advice;
 mod amount;
 mod crossings;
 mod cycles;
+mod daemon;
 mod displaced;
 mod errors;
 mod exposition;
@@ -33,6 +34,7 @@ use anyhow::{Context, Result};
 use super::agent::Agent;
 use super::oracle::{self, Hits};
 use super::report::{Figures, Report};
+pub use daemon::try_bpf;
 use stage::Stage;
 use stop::Ending;
 
@@ -73,11 +75,13 @@ pub enum Part {
     Untimed,
     /// Ad-hoc sessions beside a daemon
     Sessions,
+    /// The daemon as a service
+    Daemon,
     /// Hosts that let the agent see less
     Hosts,
 }
 
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     Part::Figures,
     Part::Inventory,
     Part::Cycles,
@@ -90,6 +94,7 @@ const PARTS: [Part; 13] = [
     Part::SelfCost,
     Part::Untimed,
     Part::Sessions,
+    Part::Daemon,
     Part::Hosts,
 ];
 
@@ -129,6 +134,7 @@ pub fn main(args: &Args) -> Result<()> {
             Part::SelfCost => self_cost::all(&mut report),
             Part::Untimed => untimed::all(&mut report),
             Part::Sessions => sessions::all(&mut report),
+            Part::Daemon => daemon::all(&mut report),
             Part::Hosts => hosts::all(&mut report),
         }
     }
