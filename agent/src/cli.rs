@@ -8,6 +8,7 @@ use crate::{
     advise,
     bench::{self, BenchArgs},
     check,
+    config::{self, RunArgs},
     diff::{self, DiffArgs},
     events::{self, EventsArgs},
     holders, inventory, list,
@@ -15,14 +16,16 @@ use crate::{
     manual, metrics, probes,
     record::{self, RecordArgs},
     report::{self, ReportArgs},
-    run,
+    run, text,
     top::{self, TopArgs},
     trace::{self, TraceArgs},
 };
 
 /// Nothing could be done.
 pub const FAILED: u8 = 1;
-/// Done, but the picture is incomplete. (2 is bad usage, by clap.)
+/// Bad usage: the command line, or for a daemon any part of its configuration.
+pub const USAGE: u8 = 2;
+/// Done, but the picture is incomplete.
 pub const DEGRADED: u8 = 3;
 
 /// See what struct pages cost on this host: per-geometry struct-page counts, memory-map populate latency and page
@@ -53,7 +56,10 @@ enum Command {
 Serves /metrics (Prometheus text format), /healthz, and a page for people at /.
 Stops on SIGTERM or SIGINT and leaves nothing in the kernel.
 
-Exit status: 0 stopped, 1 cannot listen or nothing can be attached, 2 bad usage.")]
+Each option but --config is also a key of the file, and a variable: DAXSCOPE_MAX_CONNECTIONS. Options win over variables,
+variables over FILE.d/*.toml, those over FILE. Each switch has its opposite, with `no-` in front or without it.
+
+Exit status: 0 stopped, 1 cannot listen or nothing can be attached, 2 bad usage or configuration.")]
     Run(RunArgs),
     /// Say what this kernel can do: attach every probe, report each verdict, detach
     #[command(after_help = "Examples:
@@ -248,31 +254,6 @@ impl ProbeArgs {
 }
 
 #[derive(Args)]
-#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
-pub struct RunArgs {
-    /// Address and port to serve on; anything but loopback is open to whoever can reach it
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9954")]
-    pub listen: SocketAddr,
-    #[command(flatten)]
-    pub probes: ProbeArgs,
-    /// Log each loss as it happens in the kernel (rare; for debugging)
-    #[arg(long)]
-    pub bpf_log: bool,
-    /// Count requests for user pages without timing them: cheaper, no durations, and no pins outstanding
-    #[arg(long, conflicts_with = "track_holders")]
-    pub no_latency: bool,
-    /// Remember who pins pages of devices, for `daxscope holders`; costs memory, and time in every such pin
-    #[arg(long)]
-    pub track_holders: bool,
-    /// Let the kernel measure what each of our programs costs, and export it; costs time in every BPF program on the host
-    #[arg(long)]
-    pub self_cost: bool,
-    /// Keep all privileges once the probes are attached (for debugging)
-    #[arg(long)]
-    pub no_drop: bool,
-}
-
-#[derive(Args)]
 pub struct InventoryArgs {
     /// Time to measure in, for all pagemaps together; ms
     #[arg(long, default_value_t = 1000)]
@@ -351,7 +332,10 @@ pub struct HoldersArgs {
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return usage(&error),
+    };
     if !matches!(command, Command::Run(_)) {
         end_with_the_reader();
     }
@@ -378,8 +362,30 @@ pub fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         eprintln!("daxscope: {error:#}");
-        ExitCode::from(FAILED)
+        ExitCode::from(if error.is::<config::Error>() {
+            USAGE
+        } else {
+            FAILED
+        })
     })
+}
+
+/// Help goes out as it is; what is wrong on one line, as all errors do.
+fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+        error.exit();
+    }
+    let told = error.render().to_string();
+    let lines = told.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines = lines.take_while(|line| !line.starts_with("Usage:"));
+    let line: Vec<_> = lines.collect();
+    let line = line.join("; ").replace(":; ", ": ");
+    eprintln!(
+        "daxscope: {}",
+        text::escaped(line.trim_start_matches("error: "))
+    );
+    ExitCode::from(USAGE)
 }
 
 /// Lets a verb end quietly when what reads its output does (`| head`), as other tools do. Rust would ignore the signal,

@@ -1,8 +1,29 @@
 //! What a daemon is told to do: plain values, wherever they came from.
+//!
+//! [`keys::KEYS`] is the one list of keys; [`resolve`] lays what is said by flags, variables and files over the defaults here.
+
+mod error;
+mod field;
+mod file;
+mod flags;
+pub mod keys;
+mod layers;
+mod listen;
+mod origin;
+mod raw;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use self::{
+    error::Error,
+    flags::RunArgs,
+    layers::{Effective, from, resolve},
+    origin::Origin,
+};
 use crate::load::Choice;
+
+/// Read unless another is named; there need be none.
+pub const FILE: &str = "/etc/daxscope/daxscope.toml";
 
 /// Everything that `daxscope run` can be told. A key of the file, a flag and an environment variable have one name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ mod self_test;
 
 use std::{process::ExitCode, sync::Arc};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::{
     io::unix::AsyncFd,
     net::TcpListener,
@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     check::Verdicts,
-    cli::RunArgs,
+    config::{self, Config, Listen, RunArgs},
     confine::{self, Layer},
     inventory::{self, Survey},
     kernel::Kernel,
@@ -29,30 +29,34 @@ use self::{live::Daemon, notify::Notify};
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the address cannot be listened on, or no probe can be attached.
+/// When its configuration cannot be used ([`config::Error`]), the address cannot be listened on, or no probe can be attached.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
+    let effective = config::resolve(args)?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?
-        .block_on(serve_until_stopped(args))
+        .block_on(serve_until_stopped(&effective.config))
 }
 
-async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
+async fn serve_until_stopped(config: &Config) -> Result<ExitCode> {
+    // Until the server takes them all.
+    let [Listen::Tcp(listen)] = config.listen[..] else {
+        bail!("cannot listen on more than one address, or on a unix socket, yet");
+    };
     // Before anything is loaded: a taken port costs nothing then.
-    let listener = TcpListener::bind(args.listen).await.with_context(|| {
+    let listener = TcpListener::bind(listen).await.with_context(|| {
         format!(
-            "cannot listen on {}: choose another address with --listen, or stop what uses it",
-            args.listen
+            "cannot listen on {listen}: choose another address with --listen, or stop what uses it"
         )
     })?;
-    let mut kernel = Kernel::read(args.probes.btf.as_deref())?;
+    let mut kernel = Kernel::read(config.btf.as_deref())?;
     let mut survey = Survey::open(&kernel);
     let options = load::Options {
-        choice: args.probes.choice(),
-        log: args.bpf_log,
-        holders: args.track_holders,
-        latency: !args.no_latency,
+        choice: config.mechanism,
+        log: config.bpf_log,
+        holders: config.track_holders,
+        latency: config.latency,
         session: None,
     };
     let mut probes = load::load(&mut kernel, Some(&mut survey), &options)?;
@@ -60,13 +64,13 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
     report(&probes)?;
     probes.adopt(survey)?;
     inventory(&probes);
-    if args.self_cost {
+    if config.self_cost {
         match self_cost::enable() {
             Ok(statistics) => probes.statistics = Some(statistics),
             Err(error) => log::warn!("daxscope_program_* is missing: {error:#}"),
         }
     }
-    if args.bpf_log {
+    if config.bpf_log {
         // SAFETY: the logger owns its file descriptor, and keeps it open as long as it lives.
         let mut logger = unsafe { AsyncFd::register(probes.logger()?) }?;
         tokio::spawn(async move {
@@ -92,7 +96,7 @@ async fn serve_until_stopped(args: &RunArgs) -> Result<ExitCode> {
     }
     load::give_back();
     stay_small();
-    let layers = confined(&probes, !args.no_drop);
+    let layers = confined(&probes, config.drop);
     let standing = Standing::new(&probes, self_test, layers);
     let daemon = Arc::new(Daemon { probes, standing });
     log::info!("listening on {}", listener.local_addr()?);
