@@ -8,7 +8,7 @@ use crate::{
     advise,
     bench::{self, BenchArgs},
     check,
-    config::{self, RunArgs},
+    config::{self, ConfigArgs, RunArgs},
     diff::{self, DiffArgs},
     events::{self, EventsArgs},
     holders, inventory, list,
@@ -61,6 +61,19 @@ variables over FILE.d/*.toml, those over FILE. Each switch has its opposite, wit
 
 Exit status: 0 stopped, 1 cannot listen or nothing can be attached, 2 bad usage or configuration.")]
     Run(RunArgs),
+    /// Check the configuration of `run`, or show each key's value and where it came from
+    #[command(after_help = "Examples:
+  daxscope config check
+  daxscope config check --config /tmp/new.toml
+  daxscope config show
+  daxscope config show --json | jq '.keys[] | select(.from.kind != \"default\")'
+  daxscope config show --max-connections 256
+
+Reads what `daxscope run` with the same options would read, and the same environment; binds and attaches nothing. What show
+prints is itself a file that can be read.
+
+Exit status: 0 it can be used, 1 cannot print, 2 it cannot be used (what, where and why is on one line), or bad usage.")]
+    Config(ConfigArgs),
     /// Say what this kernel can do: attach every probe, report each verdict, detach
     #[command(after_help = "Examples:
   daxscope check
@@ -341,6 +354,7 @@ pub fn main() -> ExitCode {
     }
     let result = match command {
         Command::Run(args) => run::run(&args),
+        Command::Config(args) => config::config(&args),
         Command::Check(args) => check::check(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Trace(args) => trace::trace(&args),

@@ -2,6 +2,8 @@
 //!
 //! [`keys::KEYS`] is the one list of keys; [`resolve`] lays what is said by flags, variables and files over the defaults here.
 
+mod change;
+mod document;
 mod error;
 mod field;
 mod file;
@@ -11,14 +13,17 @@ mod layers;
 mod listen;
 mod origin;
 mod raw;
+mod verb;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
+    change::Change,
     error::Error,
     flags::RunArgs,
     layers::{Effective, from, resolve},
     origin::Origin,
+    verb::{ConfigArgs, config},
 };
 use crate::load::Choice;
 

@@ -6,31 +6,36 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, read_text, workspace};
 
-/// Write docs/metrics.md from the agent's own metric descriptions
+/// Write the documents that the agent prints of itself: docs/metrics.md, docs/configure.md, deploy/daxscope.toml
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only say whether it is up to date, and fail if it is not
+    /// Only say whether they are up to date, and fail if one is not
     #[arg(long)]
     pub check: bool,
 }
 
-const METRICS: &str = "docs/metrics.md";
+/// Each with the words that make the agent print it.
+const DOCUMENTS: [(&str, &[&str]); 3] = [
+    ("docs/metrics.md", &["metrics-doc"]),
+    ("docs/configure.md", &["config", "document"]),
+    ("deploy/daxscope.toml", &["config", "example"]),
+];
 
 pub fn main(args: &Args) -> Result<()> {
-    let file = workspace().join(METRICS);
-    let text = read_text(cargo().args([
-        "run",
-        "--quiet",
-        "--package",
-        "daxscope",
-        "--",
-        "metrics-doc",
-    ]))?;
-    if !args.check {
-        return fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()));
-    }
-    if fs::read_to_string(&file).ok().as_deref() != Some(&text) {
-        bail!("{METRICS} is not what the agent says: run `cargo xtask docs`");
+    for (name, words) in DOCUMENTS {
+        let file = workspace().join(name);
+        let run = ["run", "--quiet", "--package", "daxscope", "--"];
+        let text = read_text(cargo().args(run).args(words))?;
+        if args.check {
+            if fs::read_to_string(&file).ok().as_deref() != Some(&text) {
+                bail!("{name} is not what the agent says: run `cargo xtask docs`");
+            }
+        } else {
+            let folder = file.parent().unwrap_or(workspace());
+            fs::create_dir_all(folder)
+                .and_then(|()| fs::write(&file, text))
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! What a key can be set to, and how that is written.
 
-use std::{fmt::Write as _, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use serde_json::Value;
 
 use super::{Config, Listen, raw::Raw};
 use crate::{
@@ -43,26 +45,40 @@ impl Field {
         Ok(())
     }
 
-    /// As it stands in a file; `None` if there is no value.
+    /// Its value as JSON, which is also how a file has it; null if there is none.
     #[must_use]
-    pub fn shown(&self, config: &Config) -> Option<String> {
+    pub fn value(&self, config: &Config) -> Value {
         let config = &mut config.clone();
-        Some(match self {
-            Self::Switch(of) => of(config).to_string(),
-            Self::Count(of, _) => of(config).to_string(),
-            Self::Time(of, _) => quoted(&seconds(*of(config))),
+        match self {
+            Self::Switch(of) => (*of(config)).into(),
+            Self::Count(of, _) => (*of(config)).into(),
+            Self::Time(of, _) => seconds(*of(config)).into(),
             Self::Mechanism(of) => {
-                let of = *of(config);
-                let named = MECHANISMS.iter().find(|(_, choice)| *choice == of)?;
-                quoted(named.0)
+                let choice = *of(config);
+                let named = MECHANISMS.iter().find(|(_, named)| *named == choice);
+                named.map(|(name, _)| *name).into()
             }
-            Self::File(of) => quoted(&of(config).as_ref()?.display().to_string()),
-            Self::Mode(of) => format!("0o{:o}", of(config)),
-            Self::Places(of) => {
-                let places: Vec<_> = of(config).iter().map(|p| quoted(&p.to_string())).collect();
-                format!("[{}]", places.join(", "))
-            }
-        })
+            Self::File(of) => of(config)
+                .as_ref()
+                .map(|file| file.to_string_lossy().into_owned())
+                .into(),
+            Self::Mode(of) => format!("{:o}", of(config)).into(),
+            Self::Places(of) => of(config).iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Takes the value of another.
+    pub(super) fn take(&self, config: &mut Config, from: &Config) {
+        let from = &mut from.clone();
+        match self {
+            Self::Switch(of) => *of(config) = *of(from),
+            Self::Count(of, _) => *of(config) = *of(from),
+            Self::Time(of, _) => *of(config) = *of(from),
+            Self::Mechanism(of) => *of(config) = *of(from),
+            Self::File(of) => *of(config) = of(from).take(),
+            Self::Mode(of) => *of(config) = *of(from),
+            Self::Places(of) => of(config).clone_from(of(from)),
+        }
     }
 
     /// What may be written, for people.
@@ -164,19 +180,4 @@ fn seconds(time: Duration) -> String {
             .replace("000000ns", "ms")
             .replace("000ns", "us")
     }
-}
-
-/// As TOML writes a string.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => quoted.extend(['\\', char]),
-            // Writing to a String cannot fail.
-            char if char.is_control() => drop(write!(quoted, "\\u{:04X}", u32::from(char))),
-            char => quoted.push(char),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -7,10 +7,12 @@ use clap::{
     builder::PossibleValuesParser, value_parser,
 };
 
+use serde_json::Value;
+
 use super::{
     Config,
     field::{Field, MECHANISMS},
-    keys::{KEYS, Key, default},
+    keys::{KEYS, Key},
 };
 
 /// What was said on the command line.
@@ -86,12 +88,15 @@ fn flags(key: &'static Key) -> Vec<Arg> {
             })
             .into();
     }
-    let default =
-        default(key).map(|value| format!(" [default: {}]", value.replace(['"', '[', ']'], "")));
+    let default = match key.default() {
+        Value::Null => String::new(),
+        Value::Array(all) => format!(" [default: {}]", all.iter().map(bare).collect::<String>()),
+        one => format!(" [default: {}]", bare(&one)),
+    };
     let arg = arg(key.name)
         .value_name(key.value)
         .allow_negative_numbers(true)
-        .help(format!("{}{}", key.about, default.unwrap_or_default()));
+        .help(format!("{}{}", key.about, default));
     vec![match key.field {
         Field::Places(_) => arg.action(ArgAction::Append),
         Field::Mechanism(_) => {
@@ -99,4 +104,9 @@ fn flags(key: &'static Key) -> Vec<Arg> {
         }
         _ => arg,
     }]
+}
+
+/// As it is typed: without quotes.
+fn bare(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), Into::into)
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Config, field::Field};
 
 /// Something that can be set.
@@ -23,6 +25,12 @@ pub struct Key {
 }
 
 impl Key {
+    /// The value that nobody gave; null if there is none.
+    #[must_use]
+    pub fn default(&self) -> Value {
+        self.field.value(&Config::default())
+    }
+
     /// `DAXSCOPE_WEB_CONFIG`
     #[must_use]
     pub fn variable(&self) -> String {
@@ -218,10 +226,4 @@ pub fn near(name: &str) -> String {
         Some((close, key)) if close > 0.8 => format!("; did you mean {}?", key.name),
         _ => "; `daxscope config show` lists all".into(),
     }
-}
-
-/// Of the value that nobody gave.
-#[must_use]
-pub fn default(key: &Key) -> Option<String> {
-    key.field.shown(&Config::default())
 }

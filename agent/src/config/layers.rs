@@ -102,10 +102,10 @@ impl Effective {
             }
         }
         for path in file::beside(path)? {
-            // One that went away since is not missed.
-            if let Some(text) = file::read(&path)? {
-                self.file(&path, &text)?;
-            }
+            let text = file::read(&path)?;
+            let text = text
+                .ok_or_else(|| Error::new(format!("{}: is a link to no file", path.display())))?;
+            self.file(&path, &text)?;
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use serde_json::{Value, json};
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Default,
@@ -11,6 +13,21 @@ pub enum Origin {
     Environment(String),
     /// As it was written.
     Flag(String),
+}
+
+impl Origin {
+    /// As one object.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Default => json!({ "kind": "default" }),
+            Self::File(path, line) => {
+                json!({ "kind": "file", "path": path.to_string_lossy(), "line": line })
+            }
+            Self::Environment(name) => json!({ "kind": "environment", "name": name }),
+            Self::Flag(name) => json!({ "kind": "flag", "name": name }),
+        }
+    }
 }
 
 impl fmt::Display for Origin {
