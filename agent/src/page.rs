@@ -1,15 +1,23 @@
-//! The page for people at `/`.
+//! The page for people at `/`: one document, made here from a snapshot and what came before it. It shows everything without
+//! JavaScript, and nothing in it comes from elsewhere.
 
+mod devices;
+mod figures;
+mod heat;
 mod history;
+mod html;
+mod percentile;
+mod regions;
+mod requests;
+mod state;
+mod summary;
+mod words;
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 pub use self::history::History;
-use crate::{
-    load::{Mechanism, Verdict},
-    serve::source::Readiness,
-    snapshot::Snapshot,
-};
+use self::{history::Moment, html::Html};
+use crate::{load::Verdict, serve::source::Readiness, snapshot::Snapshot, text};
 
 /// What there is to be shown.
 pub struct Shown<'a> {
@@ -30,46 +38,93 @@ pub struct Asset {
     pub keep: u32,
 }
 
+/// Links to assets carry the version, so that an old one is not taken for the new.
+const DAY: u32 = 86400;
+
 /// What is at a path below `/`; `None` where nothing is.
 #[must_use]
 pub fn asset(path: &str, shown: &Shown) -> Option<Asset> {
-    (path == "/").then(|| Asset {
-        media: "text/html; charset=utf-8",
-        body: page(shown),
-        keep: 0,
-    })
+    let (media, body, keep) = match path {
+        "/" => ("text/html; charset=utf-8", document(shown), 0),
+        "/style.css" => (
+            "text/css; charset=utf-8",
+            include_str!("page/style.css").into(),
+            DAY,
+        ),
+        "/page.js" => (
+            "text/javascript; charset=utf-8",
+            include_str!("page/page.js").into(),
+            DAY,
+        ),
+        "/icon.svg" => ("image/svg+xml", include_str!("page/icon.svg").into(), DAY),
+        _ => return None,
+    };
+    Some(Asset { media, body, keep })
 }
 
-/// What is attached, and where the numbers are.
-fn page(shown: &Shown) -> String {
-    let mut rows = String::new();
-    for verdict in shown.verdicts {
-        let by = verdict.mechanism.map_or("not attached", Mechanism::name);
-        rows += "<tr>";
-        for cell in [
-            verdict.family,
-            verdict.point,
-            verdict.symbol,
-            by,
-            &verdict.reason,
-        ] {
-            rows += "<td>";
-            rows += &escape(cell);
-        }
-        rows += "\n";
-    }
-    format!(
-        "<!doctype html>\n<html lang=en><meta charset=utf-8>\
-         <meta name=viewport content=\"width=device-width\"><title>daxscope</title>\n\
-         <h1>daxscope {}</h1>\n<p><a href=/metrics>/metrics</a> for Prometheus, \
-         <a href=/healthz>/healthz</a> for whoever asks if it lives.\n\
-         <table><tr><th>family<th>probe<th>function<th>by<th>reason</tr>\n{rows}</table>\n",
-        crate::VERSION
-    )
+/// All of it. Paths are relative: a proxy may have put the page below a path of its own.
+fn document(shown: &Shown) -> String {
+    let now = Moment::new(shown.at, shown.snapshot);
+    let head = Html::new()
+        .raw(
+            "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n\
+             <meta name=viewport content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=color-scheme content=\"light dark\">\n\
+             <title>daxscope</title>\n<link rel=icon type=\"image/svg+xml\" href=\"icon.svg?",
+        )
+        .text(crate::REVISION)
+        .raw("\">\n<link rel=stylesheet href=\"style.css?")
+        .text(crate::REVISION)
+        .raw("\">\n<script src=\"page.js?")
+        .text(crate::REVISION)
+        .raw(
+            "\" defer></script>\n\
+             <noscript><meta http-equiv=refresh content=5></noscript>\n</head>\n<body>\n\
+             <a class=skip href=\"#devices\">To the devices</a>\n",
+        );
+    head.then(&header(shown))
+        .raw("<main>\n")
+        .then(&summary::html(shown, &now))
+        .then(&devices::html(shown))
+        .then(&requests::html(shown, &now))
+        .then(&regions::html(shown))
+        .then(&state::html(shown))
+        .raw("</main>\n")
+        .then(&footer())
+        .raw("</body>\n</html>\n")
+        .into_string()
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+fn header(shown: &Shown) -> Html {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let time = text::utc(u64::try_from(since.as_nanos()).unwrap_or_default());
+    // 2026-11-22T20:08:17.123456789Z
+    let (to_the_second, of_day) = (
+        time.get(..19).unwrap_or(&time),
+        time.get(11..19).unwrap_or(&time),
+    );
+    let _ = shown;
+    Html::new()
+        .raw("<header>\n<h1>daxscope</h1>\n<p id=live><span id=said>As of <time datetime=\"")
+        .text(to_the_second)
+        .raw("Z\">")
+        .text(of_day)
+        .raw(
+            " UTC</time></span> <button type=button id=pause hidden>Pause</button></p>\n<nav aria-label=\"other paths\">\
+             <a href=metrics>metrics</a> <a href=healthz>healthz</a> <a href=readyz>readyz</a></nav>\n</header>\n",
+        )
+}
+
+fn footer() -> Html {
+    Html::new()
+        .raw("<footer><p>daxscope ")
+        .text(crate::VERSION)
+        .raw(" (")
+        .text(crate::REVISION)
+        .raw(
+            "). Figures are those of <a href=metrics>metrics</a>, where each says which kernel function it comes from. \
+             Who holds pins: <code>daxscope holders</code> on this host.</p></footer>\n",
+        )
 }
