@@ -18,7 +18,11 @@ const LAYERS: [&str; 4] = ["capabilities", "no_new_privs", "landlock", "seccomp"
 pub fn confined(figures: &mut Figures) -> Result<()> {
     let agent = Agent::start(&[], LISTEN)?;
     let status = status(agent.pid())?;
-    let left = if others_read_maps()? { 0 } else { 1 << CAP_BPF };
+    let left = if others_read_maps()? {
+        0u64
+    } else {
+        1 << CAP_BPF
+    };
     let left = format!("{left:016x}");
     for set in ["CapInh", "CapAmb"] {
         figures.equal(set, &"0".repeat(16), &status[set]);
