@@ -41,25 +41,35 @@ pub struct Asset {
 /// Links to assets carry the version, so that an old one is not taken for the new.
 const DAY: u32 = 86400;
 
-/// What is at a path below `/`; `None` where nothing is.
+/// What is at a path; `None` where nothing of the page is.
 #[must_use]
 pub fn asset(path: &str, shown: &Shown) -> Option<Asset> {
-    let (media, body, keep) = match path {
-        "/" => ("text/html; charset=utf-8", document(shown), 0),
-        "/style.css" => (
-            "text/css; charset=utf-8",
-            include_str!("page/style.css").into(),
-            DAY,
-        ),
+    let page = |body| Asset {
+        media: "text/html; charset=utf-8",
+        body,
+        keep: 0,
+    };
+    let page = (path == "/").then(|| page(document(shown)));
+    page.or_else(|| fixed(path))
+}
+
+/// What is the same at every moment: all but the page itself.
+#[must_use]
+pub fn fixed(path: &str) -> Option<Asset> {
+    let (media, body) = match path {
+        "/style.css" => ("text/css; charset=utf-8", include_str!("page/style.css")),
         "/page.js" => (
             "text/javascript; charset=utf-8",
-            include_str!("page/page.js").into(),
-            DAY,
+            include_str!("page/page.js"),
         ),
-        "/icon.svg" => ("image/svg+xml", include_str!("page/icon.svg").into(), DAY),
+        "/icon.svg" => ("image/svg+xml", include_str!("page/icon.svg")),
         _ => return None,
     };
-    Some(Asset { media, body, keep })
+    Some(Asset {
+        media,
+        body: body.to_owned(),
+        keep: DAY,
+    })
 }
 
 /// All of it. Paths are relative: a proxy may have put the page below a path of its own.
