@@ -16,6 +16,8 @@ pub mod vmemmap;
 pub(crate) mod geometry;
 pub mod live;
 mod maps;
+#[cfg(test)]
+mod series;
 pub mod sweep;
 
 use anyhow::Result;

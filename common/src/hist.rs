@@ -38,6 +38,14 @@ impl Hist {
         sum: 0,
         slots: [0; SLOTS],
     };
+
+    /// Takes in what another one holds.
+    pub fn add(&mut self, other: &Self) {
+        self.sum += other.sum;
+        for (slot, n) in self.slots.iter_mut().zip(other.slots) {
+            *slot += n;
+        }
+    }
 }
 
 /// The slot of a value in nanoseconds.

@@ -263,7 +263,7 @@ daxscope_vmemmap_populate_duration_seconds_count{geometry="2M",point="__add_page
 daxscope_gup_pages_total{how="pin",entry="fast",geometry="system"} 1000
 daxscope_gup_pages_total{how="get",entry="fast",geometry="system"} 5
 daxscope_gup_pages_total{how="pin",entry="fast",geometry="unknown"} 0
-daxscope_gup_duration_seconds_sum{how="pin",entry="fast",geometry="system"} 0.001
+daxscope_gup_duration_seconds_sum{how="pin",geometry="system"} 0.001
 "#;
 
     #[test]

@@ -1,22 +1,20 @@
 //! Room gup. Traces: every `pin_user_pages*` and `get_user_pages*`, `memfd_pin_folios`; every exported `unpin_*`, and
 //! `gup_put_folio`. Produces: calls, pages, errors and durations by entry point and geometry; pages unpinned.
 
+mod figures;
+
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use daxscope_common::{
-    geometry,
-    gup::{Gup, GupErrors, PINNED_PAGEMAPS, Pinned},
+    gup::{PINNED_PAGEMAPS, Pinned},
     point,
 };
 
-use super::{Family, Need, Point, geometry::Geometries, maps};
-use crate::{
-    errno,
-    load::Probes,
-    session::filters::How,
-    snapshot::{CALLS as CALL_BOUNDS, Kind, Metric, Sample},
-};
+#[cfg(test)]
+pub(super) use self::figures::worst;
+use super::{Family, Need, Point, maps};
+use crate::{load::Probes, session::filters::How};
 
 /// A way into GUP: its number, and the labels `how` and `entry`.
 const ENTRIES: [(u32, &str, &str); point::GUP_ENTRIES] = [
@@ -186,116 +184,9 @@ pub static FAMILY: Family = Family {
         unpin(point::UNPIN_FOLIO, &["unpin_folio"], ONE),
         unpin(point::UNPIN_FOLIOS, &["unpin_folios"], MANY),
     ],
-    metrics: &[
-        &CALLS,
-        &PAGES,
-        &SAMPLED_CALLS,
-        &LONGTERM_CALLS,
-        &LONGTERM_PAGES,
-        &DURATION,
-        &ERRORS,
-        &UNPINNED,
-    ],
-    read,
+    metrics: figures::METRICS,
+    read: figures::read,
 };
-
-static CALLS: Metric = Metric {
-    name: "gup_calls_total",
-    kind: Kind::Counter,
-    help: "Requests for user pages, each counted once, by the geometry of the first page returned (unknown if none \
-           was). Source: return of the entry point in mm/gup.c.",
-    labels: &["how", "entry", "geometry"],
-};
-static PAGES: Metric = Metric {
-    name: "gup_pages_total",
-    kind: Kind::Counter,
-    help: "User pages returned by successful requests; for memfd, folios. Source: return of the entry point in \
-           mm/gup.c.",
-    labels: &["how", "entry", "geometry"],
-};
-static SAMPLED_CALLS: Metric = Metric {
-    name: "gup_sampled_calls_total",
-    kind: Kind::Counter,
-    help: "Of the requests, those with pages of which not each was looked at or proven to be like its neighbours: too many \
-           that do not follow each other in memory. By the geometry of the first page. Source: the programs.",
-    labels: &["how", "entry", "geometry"],
-};
-static LONGTERM_CALLS: Metric = Metric {
-    name: "gup_longterm_calls_total",
-    kind: Kind::Counter,
-    help: "Of the requests, those with FOLL_LONGTERM, by the geometry of the first page returned. Source: gup_flags of \
-           the entry point in mm/gup.c.",
-    labels: &["how", "entry", "geometry"],
-};
-static LONGTERM_PAGES: Metric = Metric {
-    name: "gup_longterm_pages_total",
-    kind: Kind::Counter,
-    help: "Of the pages returned, those asked for with FOLL_LONGTERM. Source: gup_flags and the return of the entry \
-           point in mm/gup.c.",
-    labels: &["how", "entry", "geometry"],
-};
-static DURATION: Metric = Metric {
-    name: "gup_duration_seconds",
-    kind: Kind::Histogram(&CALL_BOUNDS),
-    help: "Time inside requests for user pages, page faults included, in seconds. Source: entry and return of the \
-           entry point in mm/gup.c.",
-    labels: &["how", "entry", "geometry"],
-};
-static ERRORS: Metric = Metric {
-    name: "gup_errors_total",
-    kind: Kind::Counter,
-    help: "Requests for user pages that failed. Source: return of the entry point in mm/gup.c.",
-    labels: &["how", "entry", "errno"],
-};
-static UNPINNED: Metric = Metric {
-    name: "unpinned_pages_total",
-    kind: Kind::Counter,
-    help: "Pins given back, those that the kernel itself undoes included. Source: entry of gup_put_folio \
-           (put_compound_head before 5.19) with FOLL_PIN; where the compiler copied that into others (probe_attached \
-           tells), entries of the exported unpin functions too, and of it outside of those.",
-    labels: &["geometry"],
-};
-
-fn read(probes: &Probes) -> Result<Vec<Sample>> {
-    let object = probes.object();
-    let geometries = Geometries::read(probes)?;
-    let mut samples = vec![];
-    for (number, how, entry) in ENTRIES {
-        if probes.attached(number).is_none() {
-            continue;
-        }
-        for (slot, geometry) in &geometries.slots {
-            let index = number as usize * geometry::SLOTS + *slot as usize;
-            let stats: Gup = maps::per_cpu(object, "GUP", index)?;
-            if geometry == "unknown" && stats.calls == 0 && stats.pages == 0 {
-                continue;
-            }
-            let labels = [how, entry, geometry];
-            samples.push(CALLS.count(labels, stats.calls));
-            samples.push(PAGES.count(labels, stats.pages));
-            // Parts of what has not been yet are no news.
-            if stats.calls > 0 {
-                samples.push(SAMPLED_CALLS.count(labels, stats.sampled_calls));
-                samples.push(LONGTERM_CALLS.count(labels, stats.longterm_calls));
-                samples.push(LONGTERM_PAGES.count(labels, stats.longterm_pages));
-            }
-            samples.extend(DURATION.durations(labels, stats.duration));
-        }
-        let errors: GupErrors = maps::per_cpu(object, "GUP_ERRORS", number as usize)?;
-        for (errno, n) in errors.by_errno.into_iter().enumerate().skip(1) {
-            if n > 0 {
-                samples.push(ERRORS.count([how, entry, &errno::name(errno)], n));
-            }
-        }
-    }
-    for (slot, geometry) in &geometries.slots {
-        let pages: u64 = maps::per_cpu(object, "GUP_UNPINNED", *slot as usize)?;
-        if pages > 0 || geometry != "unknown" {
-            samples.push(UNPINNED.count([geometry], pages));
-        }
-    }
-    Ok(samples)
-}
 
 /// Pages of device memory that were pinned and given back under watch, by the address of their pagemap, which is a key
 /// and never shown. Pins given back by the kernel inside the request that took them are in neither.

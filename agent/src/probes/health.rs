@@ -16,7 +16,6 @@ use daxscope_common::{
 
 use super::{Family, maps};
 use crate::{
-    errno,
     load::Probes,
     snapshot::{Kind, Metric, Sample, Value},
 };
@@ -74,8 +73,8 @@ static MAP_CAPACITY: Metric = Metric {
 static MAP_UPDATE_ERRORS: Metric = Metric {
     name: "map_update_errors_total",
     kind: Kind::Counter,
-    help: "Entries that could not be put into a table of the programs, by errno. Source: the programs.",
-    labels: &["map", "errno"],
+    help: "Entries that could not be put into a table of the programs. Source: the programs.",
+    labels: &["map"],
 };
 static SCRAPE_DURATION: Metric = Metric {
     name: "scrape_duration_seconds",
@@ -218,10 +217,36 @@ fn table(probes: &Probes, index: u32, name: &str) -> Result<Vec<Sample>> {
     }
     let index = index as usize;
     let errors: MapErrors = maps::per_cpu(object, "MAP_ERRORS", index)?;
-    for (errno, n) in errors.by_errno.into_iter().enumerate().skip(1) {
-        if n > 0 {
-            samples.push(MAP_UPDATE_ERRORS.count([name, &errno::name(errno)], n));
-        }
-    }
+    let refused = errors.by_errno.iter().skip(1).sum();
+    samples.push(MAP_UPDATE_ERRORS.count([name], refused));
     Ok(samples)
+}
+
+/// All that a host can have, each probe attached with both its ends.
+#[cfg(test)]
+pub(super) fn worst() -> Vec<Sample> {
+    let mut samples = vec![BUILD_INFO.count(["", ""], 1)];
+    for (family, point) in super::points() {
+        let labels = [family.name, point.name, point.symbols[0], "", ""];
+        samples.push(PROBE_ATTACHED.count(labels, 1));
+        let ends: &[&str] = match (point.need, point.returns) {
+            // Not beside those that it stands in for.
+            (super::Need::InsteadOf(_), _) => &[],
+            (_, true) => &["entry", "return"],
+            (_, false) => &["entry"],
+        };
+        let missed = |end: &&str| PROBE_MISSED.count([family.name, point.name, end], 1);
+        samples.extend(ends.iter().map(missed));
+    }
+    let lost = lost::NAMES.iter().chain(&["expired"]);
+    samples.extend(lost.map(|what| LOST.count([what], 1)));
+    for map in lost::MAPS {
+        let three = [&MAP_ENTRIES, &MAP_CAPACITY, &MAP_UPDATE_ERRORS];
+        samples.extend(three.map(|metric| metric.count([map], 1)));
+    }
+    let families = super::FAMILIES.map(|family| family.name);
+    samples.extend(families.map(|family| SCRAPE_SUCCESS.count([family], 1)));
+    let parts = families.into_iter().chain(["self", "text"]);
+    samples.extend(parts.map(|part| SCRAPE_DURATION.count([part], 1)));
+    samples
 }

@@ -110,3 +110,10 @@ fn pins(counter: &str, snapshot: &[Sample]) -> u64 {
 fn real(pages: i128) -> f64 {
     pages as f64
 }
+
+/// All that a host can have.
+#[cfg(test)]
+pub(super) fn worst() -> Vec<Sample> {
+    let of = |counter| [COUNT.count([counter], 1), DIFFERENCE.count([counter], 1)];
+    COUNTERS.into_iter().flat_map(of).collect()
+}

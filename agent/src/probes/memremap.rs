@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use daxscope_common::{
+    ERRNOS,
     hist::Hist,
     memremap::{MemmapInit, Memremap, Memunmap},
     point,
 };
+use nix::errno::Errno;
 
 use super::{Family, Need, Point, geometry::Geometries, live, maps};
 use crate::{
@@ -74,8 +76,9 @@ static STRUCT_PAGES: Metric = Metric {
 static CALLS: Metric = Metric {
     name: "memremap_calls_total",
     kind: Kind::Counter,
-    help: "Calls of memremap_pages, by result: ok or the errno. Source: return of memremap_pages.",
-    labels: &["geometry", "type", "result"],
+    help: "Calls of memremap_pages, by result: ok, the errno where it is a likely one, else other. Source: return of \
+           memremap_pages.",
+    labels: &["geometry", "result"],
 };
 static DURATION: Metric = Metric {
     name: "memremap_duration_seconds",
@@ -107,32 +110,41 @@ static INIT_STRUCT_PAGES: Metric = Metric {
     labels: &["geometry"],
 };
 
+/// No memory (or something is there already, which the kernel does not tell apart), and a pagemap that is not filled in.
+const NAMED: [Errno; 2] = [Errno::ENOMEM, Errno::EINVAL];
+
+/// What the maps hold of one geometry.
+struct Figures {
+    geometry: String,
+    calls: Memremap,
+    unmaps: Memunmap,
+    init: MemmapInit,
+}
+
+/// Pagemaps and struct pages, by geometry and memory type.
+type Live = BTreeMap<(String, String), [u64; 2]>;
+
 fn read(probes: &Probes) -> Result<Vec<Sample>> {
     let object = probes.object();
     let geometries = Geometries::read(probes)?;
     let types = |value: u32| probes.memory_type(value);
     let mut samples = vec![];
     // Every pair of geometry and type that is or was live: what is gone is 0, not missing.
-    let mut live: BTreeMap<(String, String), [u64; 2]> = BTreeMap::new();
+    let mut live = Live::new();
     for (slot, geometry) in &geometries.slots {
         let slot = *slot as usize;
-        let calls: Memremap = maps::per_cpu(object, "MEMREMAP", slot)?;
-        for (kind, result, n) in by_type_and_result(&calls) {
-            let kind = types(kind);
-            samples.push(CALLS.count([geometry, &kind, &result_name(result)], n));
-            if result == 0 {
-                live.entry((geometry.clone(), kind)).or_default();
+        let figures = Figures {
+            geometry: geometry.clone(),
+            calls: maps::per_cpu(object, "MEMREMAP", slot)?,
+            unmaps: maps::per_cpu(object, "MEMUNMAP", slot)?,
+            init: maps::per_cpu(object, "MEMMAP_INIT", slot)?,
+        };
+        for (kind, results) in (0u32..).zip(&figures.calls.calls) {
+            if results[0] > 0 {
+                live.entry((geometry.clone(), types(kind))).or_default();
             }
         }
-        samples.extend(DURATION.durations([geometry], calls.duration));
-        let unmaps: Memunmap = maps::per_cpu(object, "MEMUNMAP", slot)?;
-        samples.extend(UNMAP_DURATION.durations([geometry], unmaps.duration));
-        let init: MemmapInit = maps::per_cpu(object, "MEMMAP_INIT", slot)?;
-        let device = *geometry != "system" && *geometry != "unknown";
-        if device || init.duration != Hist::ZERO {
-            samples.push(INIT_STRUCT_PAGES.count([geometry], init.struct_pages));
-        }
-        samples.extend(INIT_DURATION.durations([geometry], init.duration));
+        samples.extend(of_geometry(&figures));
     }
     for geometry in &geometries.not_yet(probes) {
         samples.push(INIT_STRUCT_PAGES.count([geometry], 0));
@@ -143,26 +155,76 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
         *count += 1;
         *pages += pagemap.struct_pages;
     }
-    for ((geometry, kind), [count, pages]) in live {
-        samples.push(PAGEMAPS_LIVE.count([&geometry, &kind], count));
-        samples.push(STRUCT_PAGES.count([&geometry, &kind], pages));
-    }
+    samples.extend(of_live(&live));
     Ok(samples)
 }
 
-/// Memory type, errno and calls, where there were any.
-fn by_type_and_result(of: &Memremap) -> impl Iterator<Item = (u32, usize, u64)> {
-    let types = (0u32..).zip(&of.calls);
-    types.flat_map(|(kind, results)| {
-        let each = results.iter().copied().enumerate();
-        each.filter(|(_, n)| *n > 0)
-            .map(move |(result, n)| (kind, result, n))
+fn of_geometry(figures: &Figures) -> Vec<Sample> {
+    let Figures {
+        geometry,
+        calls,
+        unmaps,
+        init,
+    } = figures;
+    let mut by_errno = [0; ERRNOS];
+    for results in &calls.calls {
+        for (sum, n) in by_errno.iter_mut().zip(results) {
+            *sum += n;
+        }
+    }
+    let ok = (by_errno[0] > 0).then(|| ("ok".to_owned(), by_errno[0]));
+    let failed = errno::grouped(&by_errno, &NAMED);
+    let mut samples: Vec<_> = ok
+        .into_iter()
+        .chain(failed)
+        .map(|(result, n)| CALLS.count([geometry, &result], n))
+        .collect();
+    let known = geometry != "unknown";
+    if (known && geometry != "system") || init.duration != Hist::ZERO {
+        samples.push(INIT_STRUCT_PAGES.count([geometry], init.struct_pages));
+    }
+    if known {
+        samples.extend(DURATION.durations([geometry], calls.duration));
+        samples.extend(UNMAP_DURATION.durations([geometry], unmaps.duration));
+        samples.extend(INIT_DURATION.durations([geometry], init.duration));
+    }
+    samples
+}
+
+fn of_live(live: &Live) -> impl Iterator<Item = Sample> {
+    live.iter().flat_map(|((geometry, kind), [count, pages])| {
+        [
+            PAGEMAPS_LIVE.count([geometry, kind], *count),
+            STRUCT_PAGES.count([geometry, kind], *pages),
+        ]
     })
 }
 
-fn result_name(result: usize) -> String {
-    match result {
-        0 => "ok".into(),
-        errno => errno::name(errno),
-    }
+/// All that a host can have. No pagemap describes system memory; only device-dax makes pagemaps of other than base pages
+/// (`vmemmap_shift`, drivers/dax/device.c), which are of type generic.
+#[cfg(test)]
+pub(super) fn worst() -> Vec<Sample> {
+    use super::series::{GEOMETRIES, SOME};
+
+    const TYPES: [&str; 5] = ["private", "coherent", "fs_dax", "generic", "pci_p2pdma"];
+    let geometries = GEOMETRIES.into_iter().filter(|of| *of != "system");
+    let of = |geometry: &str| {
+        of_geometry(&Figures {
+            geometry: geometry.to_owned(),
+            calls: Memremap {
+                duration: SOME,
+                calls: [[1; ERRNOS]; daxscope_common::memremap::TYPES],
+            },
+            unmaps: Memunmap { duration: SOME },
+            init: MemmapInit {
+                struct_pages: 1,
+                duration: SOME,
+            },
+        })
+    };
+    let pairs = TYPES.map(|kind| ("4K", kind)).into_iter();
+    let pairs = pairs.chain([("2M", "generic"), ("1G", "generic"), ("unknown", "generic")]);
+    let live = pairs.map(|(geometry, kind)| ((geometry.to_owned(), kind.to_owned()), [1, 1]));
+    let live: Live = live.collect();
+    geometries.flat_map(of).chain(of_live(&live)).collect()
 }

@@ -74,11 +74,13 @@ static VMEMMAP: Metric = Metric {
            handed out (altmap.alloc); formula, the arithmetic of mm/sparse-vmemmap.c.",
     labels: &["device", "backing", "method"],
 };
+/// Nodes that a device has a series for.
+const NODES: usize = 16;
 static NODE: Metric = Metric {
     name: "pagemap_vmemmap_node_bytes",
     kind: Kind::Gauge,
-    help: "RAM that backs the struct pages of a pagemap, by NUMA node, in bytes, without page tables. Source: the \
-           kernel's page tables.",
+    help: "RAM that backs the struct pages of a pagemap, by NUMA node (of more than 16, the rest as other), in bytes, without \
+           page tables. Source: the kernel's page tables.",
     labels: &["device", "node"],
 };
 static SAVED: Metric = Metric {
@@ -151,16 +153,13 @@ fn read(probes: &Probes) -> Result<Vec<Sample>> {
         samples.push(INVENTORY.count([source, reason], 1));
     }
     probes.known.accounts(probes, &live, |account, source| {
-        samples.extend(of_account(probes, account, source));
+        let page_shift = probes.facts.layout.page_shift;
+        samples.extend(of_account(page_shift, account, source));
         let start = account.pagemap.ranges[0].start;
         let age = going.get(&start).copied();
-        let device = account.label.as_str();
         let pins = pins(probes, account, source, &pinned);
-        if let Some(before) = pins.before {
-            samples.push(PINNED.sample([device], signed(before + pins.watched)));
-        }
-        samples.push(GOING.count([device], u64::from(age.is_some())));
-        samples.push(AGE.sample([device], Value::Real(age.unwrap_or(0.0))));
+        let pinned = pins.before.map(|before| before + pins.watched);
+        samples.extend(of_moment(&account.label, pinned, age));
     });
     Ok(samples)
 }
@@ -192,8 +191,17 @@ pub(crate) fn pins(
     }
 }
 
-fn of_account(probes: &Probes, account: &Account, source: &str) -> Vec<Sample> {
-    let page_shift = probes.facts.layout.page_shift;
+/// What changes from one moment to the next: pages pinned, and for how long it has been going, in seconds.
+fn of_moment(device: &str, pinned: Option<i64>, age: Option<f64>) -> Vec<Sample> {
+    let pinned = pinned.map(|pages| PINNED.sample([device], signed(pages)));
+    let going = [
+        GOING.count([device], u64::from(age.is_some())),
+        AGE.sample([device], Value::Real(age.unwrap_or(0.0))),
+    ];
+    pinned.into_iter().chain(going).collect()
+}
+
+fn of_account(page_shift: u32, account: &Account, source: &str) -> Vec<Sample> {
     let Account {
         pagemap, device, ..
     } = account;
@@ -237,10 +245,9 @@ fn of_account(probes: &Probes, account: &Account, source: &str) -> Vec<Sample> {
     }
     match &pagemap.backing {
         Ok(backing) => samples.extend(
-            backing
-                .ram
-                .iter()
-                .map(|(node, bytes)| NODE.count([label, &node.to_string()], *bytes)),
+            by_node(&backing.ram)
+                .into_iter()
+                .map(|(node, bytes)| NODE.count([label, &node], bytes)),
         ),
         Err(reason) => samples.push(UNMEASURED.count([label, reason], 1)),
     }
@@ -257,6 +264,19 @@ fn of_account(probes: &Probes, account: &Account, source: &str) -> Vec<Sample> {
         Err(why) => samples.push(DEDUPLICATED.count([label, why.word], 0)),
     }
     samples
+}
+
+/// Bytes by NUMA node: of the nodes with the lowest numbers each, of all others together.
+fn by_node(ram: &BTreeMap<u32, u64>) -> Vec<(String, u64)> {
+    let each = ram.iter().take(NODES);
+    let mut nodes: Vec<_> = each
+        .map(|(node, bytes)| (node.to_string(), *bytes))
+        .collect();
+    if ram.len() > NODES {
+        let others = ram.values().skip(NODES).sum();
+        nodes.push(("other".into(), others));
+    }
+    nodes
 }
 
 /// Bytes that back the struct pages of all pagemaps of a snapshot, without page tables: measured where they are, else by
@@ -291,4 +311,53 @@ pub fn backing(snapshot: &[Sample]) -> Option<u64> {
 )]
 fn signed(bytes: i64) -> Value {
     Value::Real(bytes as f64)
+}
+
+/// All that a host can have beside its devices.
+#[cfg(test)]
+pub(super) fn worst_host() -> Vec<Sample> {
+    vec![INVENTORY.count(["", ""], 1)]
+}
+
+/// All that a device can have: everything measured, on more nodes than are told apart, some of it on the device.
+#[cfg(test)]
+pub(super) fn worst_device() -> Vec<Sample> {
+    use crate::inventory::{Altmap, Backing, Pagemap, Range};
+
+    let pagemap = Pagemap {
+        pgmap: 0,
+        ranges: vec![Range {
+            start: 0,
+            end: 4095,
+        }],
+        kind: String::new(),
+        kind_value: 0,
+        shift: Ok(0),
+        altmap: Some(Altmap {
+            base_pfn: 0,
+            reserve: 0,
+            free: 0,
+            alloc: Some(1),
+        }),
+        backing: Ok(Backing {
+            ram: (0..1024).map(|node| (node, 1)).collect(),
+            ..Backing::default()
+        }),
+        pins: Err(String::new()),
+    };
+    let cost = Ok(Cost::default());
+    let account = Account {
+        pagemap: &pagemap,
+        device: None,
+        label: String::new(),
+        measured: cost.clone(),
+        formula: cost.clone(),
+        base: cost,
+        deduplicated: Ok(()),
+    };
+    let mut samples = of_account(12, &account, "");
+    samples.extend(of_moment("", Some(0), Some(0.0)));
+    // Never beside what was measured, so one more than there can be.
+    samples.push(UNMEASURED.count(["", ""], 1));
+    samples
 }

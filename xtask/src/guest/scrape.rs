@@ -54,6 +54,11 @@ impl Scrape {
             })
     }
 
+    /// The labels of every series.
+    pub fn labels(&self) -> impl Iterator<Item = &Labels> {
+        self.samples.keys().map(|(_, labels)| labels)
+    }
+
     /// Sum over them; a series that does not exist (yet) counts as zero.
     pub fn total(&self, name: &str, with: &[(&str, &str)]) -> u64 {
         let sum: f64 = self.series(name, with).map(|(_, value)| value).sum();

@@ -32,15 +32,14 @@ pub fn each_is_counted(figures: &mut Figures, stage: &Stage) -> Result<()> {
         &format!("{} called {calls} times", way.symbol),
         calls > CALLS,
     );
-    let of = |name| change.agent.of(name, &way.labels);
-    let counted = of("daxscope_gup_calls_total");
-    let durations = of("daxscope_gup_duration_seconds_count");
+    let counted = change.agent.of("daxscope_gup_calls_total", &way.labels);
+    let [timed, durations] = change.timed(way.labels[0].1);
     let left_out = change.left_out(way.symbol, "return");
     if stage.preempted(&change) {
         figures.equal("calls counted and left out", calls, counted + left_out);
     } else {
         figures.equal("calls", calls, counted);
-        figures.equal("durations", calls, durations);
+        figures.equal("durations", timed, durations);
         figures.equal("lost", 0, change.lost());
     }
     Ok(())

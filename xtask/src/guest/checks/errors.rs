@@ -86,7 +86,7 @@ fn refused(
         change.hits(symbol),
     );
     if change.watched(symbol, figures) {
-        let errors = [("how", how), ("entry", entry), ("errno", "EFAULT")];
+        let errors = [("how", how), ("errno", "EFAULT")];
         let calls = [("how", how), ("entry", entry), ("geometry", "unknown")];
         let all = [("how", how), ("entry", entry)];
         figures.equal(

@@ -1,5 +1,7 @@
 //! The exposition itself: which probes it says are attached, and whether its text is sound.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use super::Scope;
@@ -56,6 +58,25 @@ pub fn probes(scrape: &Scrape, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
+/// Series, the lines of a histogram one by one: at most 600 of a host (agent/src/probes/series.rs has the worst case) and 40
+/// of each device.
+fn bounded(figures: &mut Figures, scrape: &Scrape) {
+    let mut devices: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut host = 0;
+    for labels in scrape.labels() {
+        match labels.get("device") {
+            Some(device) => *devices.entry(device).or_default() += 1,
+            None => host += 1,
+        }
+    }
+    figures.holds(
+        &format!("{host} series of the host"),
+        (1..=600).contains(&host),
+    );
+    let most = devices.into_values().max().unwrap_or(0);
+    figures.holds(&format!("at most {most} of a device"), most <= 40);
+}
+
 /// After all the work: every metric is described and has samples, histograms add up, no address leaks.
 pub fn scrape(report: &mut Report, stage: &Stage) {
     report.check(&format!("run/{}-exposition", stage.mechanism), |figures| {
@@ -70,6 +91,7 @@ pub fn scrape(report: &mut Report, stage: &Stage) {
         }
         let faults = scrape.histogram_faults();
         figures.holds(&format!("histogram faults: {faults:?}"), faults.is_empty());
+        bounded(figures, &scrape);
         figures.holds(
             "no kernel address in the text",
             !scrape.text.contains("ffff8") && !scrape.text.contains("0xffff"),

@@ -118,13 +118,11 @@ fn accounted(
         calls == THREADS || (way.by == By::Vmsplice && calls > THREADS),
     );
     let counted = change.agent.of("daxscope_gup_calls_total", &way.labels);
-    let durations = change
-        .agent
-        .of("daxscope_gup_duration_seconds_count", &way.labels);
+    let [timed, durations] = change.timed(way.labels[0].1);
     let left_out = change.left_out(way.symbol, "return");
     if stage.mechanism == "kprobe" {
         figures.equal("calls counted, as any kretprobe", seen.hits, counted);
-        figures.equal("durations", counted, durations);
+        figures.equal("durations", timed, durations);
         figures.equal("lost", calls - seen.hits, change.lost());
         kernels_word(figures, &after.scrape, way, calls - seen.hits, left_out);
     } else if stage.preempted(&change) {
@@ -140,7 +138,7 @@ fn accounted(
         );
     } else {
         figures.equal("calls", calls, counted);
-        figures.equal("durations", calls, durations);
+        figures.equal("durations", timed, durations);
         figures.equal("lost", 0, change.lost());
     }
     let in_flight = after.scrape.total("daxscope_map_entries", &SPANS);

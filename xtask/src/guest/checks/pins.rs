@@ -141,10 +141,11 @@ fn counted(figures: &mut Figures, stage: &Stage, by: By, source: &Source) -> Res
             change.reason(symbol).contains("preempts itself"),
         );
     } else {
-        let durations = "daxscope_gup_duration_seconds_count";
+        let of = [("how", how), ("geometry", source.label)];
+        let durations = change.agent.of("daxscope_gup_duration_seconds_count", &of);
         figures.equal("calls", done.calls, change.agent.of(CALLS, &labels));
         figures.equal("pages", done.pages, change.agent.of(PAGES, &labels));
-        figures.equal("durations", done.calls, change.agent.of(durations, &labels));
+        figures.equal("durations", done.calls, durations);
         // Nothing counted twice, under another entry point or another geometry.
         let all = [("how", how)];
         figures.equal(

@@ -96,6 +96,16 @@ impl<'a> Change<'a> {
         self.agent.of("daxscope_probe_missed_total", &of)
     }
 
+    /// Requests of one kind (`pin` or `get`) of which the geometry is known, and their durations, which are not told apart by
+    /// entry point.
+    pub fn timed(&self, how: &str) -> [u64; 2] {
+        let calls = |with: &[(&str, &str)]| self.agent.of("daxscope_gup_calls_total", with);
+        let how = ("how", how);
+        let known = calls(&[how]) - calls(&[how, ("geometry", "unknown")]);
+        let durations = self.agent.of("daxscope_gup_duration_seconds_count", &[how]);
+        [known, durations]
+    }
+
     /// What the agent watches a function with, empty if it does not.
     pub fn mechanism(&self, symbol: &str) -> &str {
         let of = [("symbol", symbol)];

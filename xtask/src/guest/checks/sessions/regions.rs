@@ -21,10 +21,11 @@ const MEMREMAP: [(&str, &str, Option<&str>); 3] = [
         Some("memmap_init_struct_pages_total"),
     ),
 ];
+/// The first that is attached is the one that the daemon has durations of.
 const POPULATE: [&str; 3] = [
     "__populate_section_memmap",
-    "vmemmap_populate",
     "__add_pages",
+    "vmemmap_populate",
 ];
 
 pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
@@ -71,6 +72,11 @@ pub fn all(figures: &mut Figures, ground: &Ground) -> Result<()> {
 }
 
 fn against(figures: &mut Figures, table: &Table, told: &Groups, change: &Delta) {
+    let attached = |symbol: &&str| {
+        let of = |point: &&Value| point["symbol"] == *symbol && !point["mechanism"].is_null();
+        table.points().any(|point| of(&point))
+    };
+    let timed = POPULATE.into_iter().find(attached);
     for geometry in ["4K", "2M", "1G", "unknown"] {
         let labels = [("geometry", geometry)];
         for (function, calls, pages) in MEMREMAP {
@@ -92,7 +98,8 @@ fn against(figures: &mut Figures, table: &Table, told: &Groups, change: &Delta) 
             let what = format!("{symbol} of {geometry}");
             let calls = change.of("daxscope_vmemmap_populate_duration_seconds_count", &labels);
             let pages = change.of("daxscope_vmemmap_populate_struct_pages_total", &labels);
-            figures.equal(&format!("{what}: calls"), calls, sum.calls);
+            let timed = if timed == Some(symbol) { sum.calls } else { 0 };
+            figures.equal(&format!("{what}: durations"), calls, timed);
             figures.equal(&format!("{what}: struct pages"), pages, sum.pages);
         }
     }
