@@ -65,6 +65,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_getpid,
     libc::SYS_gettid,
     libc::SYS_getrandom,
+    libc::SYS_sysinfo,
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use daxscope_common::{
-    gup::{PINNED_PAGEMAPS, Pinned},
+    geometry,
+    gup::{Gup, PINNED_PAGEMAPS, Pinned},
     point,
 };
 

@@ -16,12 +16,14 @@ use daxscope_common::{
 
 use super::{Family, maps};
 use crate::{
-    load::Probes,
+    check::Verdicts,
+    load::{Probes, Verdict},
     snapshot::{Kind, Metric, Sample, Value},
 };
 
 pub static METRICS: &[&Metric] = &[
     &PROBE_ATTACHED,
+    &PROBES_MISSING,
     &PROBE_MISSED,
     &LOST,
     &MAP_ENTRIES,
@@ -38,6 +40,13 @@ static PROBE_ATTACHED: Metric = Metric {
     help: "1 if a probe point is attached, else 0, with the reason; a reason at 1 says why not by fentry. Source: \
            daxscope.",
     labels: &["family", "probe", "symbol", "mechanism", "reason"],
+};
+static PROBES_MISSING: Metric = Metric {
+    name: "probes_missing",
+    kind: Kind::Gauge,
+    help: "Probe points that the picture is incomplete without on this kernel, and that are not attached; probe_attached says \
+           why. Source: daxscope.",
+    labels: &["family"],
 };
 static PROBE_MISSED: Metric = Metric {
     name: "probe_missed_total",
@@ -134,6 +143,7 @@ pub fn read(probes: &Probes) -> Vec<Sample> {
             samples.push(PROBE_MISSED.count([verdict.family, verdict.point, end], missed));
         }
     }
+    samples.extend(missing(&probes.verdicts));
     let given_up = probes.in_flight.sweep();
     samples.push(LOST.count(["expired"], given_up));
     for (index, name) in lost::NAMES.iter().enumerate() {
@@ -184,6 +194,18 @@ fn of_losses(samples: &[Sample]) -> impl Iterator<Item = (&Sample, u64)> {
     samples.iter().filter_map(move |sample| match sample.value {
         Value::Count(n) if n > 0 && of(sample) => Some((sample, n)),
         _ => None,
+    })
+}
+
+/// How many points of each family are missing.
+fn missing(verdicts: &[Verdict]) -> impl Iterator<Item = Sample> + use<'_> {
+    let families = super::FAMILIES.into_iter();
+    let families = families.filter(|family| !family.points.is_empty());
+    families.map(|family| {
+        let missing = Verdicts(verdicts);
+        let missing = missing.missing();
+        let of_family = missing.filter(|verdict| verdict.family == family.name);
+        PROBES_MISSING.count([family.name], of_family.count() as u64)
     })
 }
 
@@ -238,6 +260,7 @@ pub(super) fn worst() -> Vec<Sample> {
         let missed = |end: &&str| PROBE_MISSED.count([family.name, point.name, end], 1);
         samples.extend(ends.iter().map(missed));
     }
+    samples.extend(missing(&[]));
     let lost = lost::NAMES.iter().chain(&["expired"]);
     samples.extend(lost.map(|what| LOST.count([what], 1)));
     for map in lost::MAPS {

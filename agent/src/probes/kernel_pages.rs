@@ -10,8 +10,15 @@ use crate::{
     snapshot::{Kind, Metric, Sample, Value},
 };
 
-pub static METRICS: &[&Metric] = &[&COUNT, &DIFFERENCE];
+pub static METRICS: &[&Metric] = &[&MEMORY, &COUNT, &DIFFERENCE];
 
+static MEMORY: Metric = Metric {
+    name: "memory_bytes",
+    kind: Kind::Gauge,
+    help: "RAM of the host that the kernel manages (MemTotal), in bytes: what pagemap_vmemmap_bytes is a share of. Source: \
+           sysinfo(2).",
+    labels: &[],
+};
 static COUNT: Metric = Metric {
     name: "kernel_pages",
     kind: Kind::Gauge,
@@ -53,6 +60,7 @@ impl Baseline {
 pub fn read(probes: &Probes, snapshot: &[Sample]) -> Vec<Sample> {
     let Baseline { kernel, ours } = &probes.baseline;
     let mut samples = vec![];
+    samples.extend(memory().map(|bytes| MEMORY.count([], bytes)));
     let each = COUNTERS.into_iter().zip(vmstat::read());
     for ((counter, now), (kernel, ours)) in each.zip(kernel.iter().zip(ours)) {
         let Some(now) = now else { continue };
@@ -74,6 +82,15 @@ pub fn read(probes: &Probes, snapshot: &[Sample]) -> Vec<Sample> {
         samples.push(DIFFERENCE.sample([counter], difference));
     }
     samples
+}
+
+/// RAM in bytes; `None` where the system call is refused.
+fn memory() -> Option<u64> {
+    // SAFETY: a plain C struct of integers, for which zero is a value.
+    let mut info = unsafe { std::mem::zeroed::<libc::sysinfo>() };
+    // SAFETY: the kernel fills in the struct, which outlives the call.
+    let result = unsafe { libc::sysinfo(&raw mut info) };
+    (result == 0).then(|| info.totalram * u64::from(info.mem_unit))
 }
 
 fn sysfs_left_some_out(probes: &Probes) -> bool {
@@ -115,5 +132,7 @@ fn real(pages: i128) -> f64 {
 #[cfg(test)]
 pub(super) fn worst() -> Vec<Sample> {
     let of = |counter| [COUNT.count([counter], 1), DIFFERENCE.count([counter], 1)];
-    COUNTERS.into_iter().flat_map(of).collect()
+    let memory = MEMORY.count([], 1);
+    let counters = COUNTERS.into_iter().flat_map(of);
+    counters.chain([memory]).collect()
 }

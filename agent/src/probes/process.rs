@@ -83,6 +83,12 @@ fn ask(name: i32) -> u64 {
     u64::try_from(unsafe { libc::sysconf(name) }).unwrap_or(1)
 }
 
+/// All that a host can have.
+#[cfg(test)]
+pub(super) fn worst() -> Vec<Sample> {
+    samples().expect("/proc")
+}
+
 /// Of `proc_pid_stat(5)`: ticks of the CPU, when it began in ticks since boot, resident pages.
 struct Stat {
     cpu: u64,

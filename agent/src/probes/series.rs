@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use daxscope_common::hist::{Hist, SLOTS};
 
-use super::{gup, health, kernel_pages, memremap, metrics, pagemap, self_cost, vmemmap};
+use super::{
+    gup, health, kernel_pages, memremap, metrics, pagemap, process, self_cost, standing, vmemmap,
+};
 use crate::{
     metrics::encode,
     snapshot::{Metric, Sample, Snapshot},
@@ -38,6 +40,8 @@ fn a_host_has_600_series_and_each_device_40() {
         kernel_pages::worst(),
         health::worst(),
         pagemap::worst_host(),
+        standing::worst(),
+        process::worst(),
     ];
     let (host, mut known) = series(rooms.concat());
     let (device, of_device) = series(pagemap::worst_device());

@@ -122,3 +122,12 @@ impl Standing {
         own.into_iter().chain(layers).collect()
     }
 }
+
+/// All that a host can have.
+#[cfg(test)]
+pub(super) fn worst() -> Vec<Sample> {
+    let layers = crate::confine::LAYERS;
+    let layers = layers.map(|layer| CONFINED.count([layer], 1));
+    let own = [READY.count([], 1), SELF_TEST.count([], 1)];
+    own.into_iter().chain(layers).collect()
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::Scope;
 use super::stage::Stage;
@@ -58,6 +58,14 @@ pub fn probes(scrape: &Scrape, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
+/// `MemTotal` of `/proc/meminfo`, in KiB.
+fn ram() -> Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let total = total.context("/proc/meminfo has no MemTotal")?;
+    Ok(total.trim().trim_end_matches(" kB").parse()?)
+}
+
 /// Series, the lines of a histogram one by one: at most 600 of a host (agent/src/probes/series.rs has the worst case) and 40
 /// of each device.
 fn bounded(figures: &mut Figures, scrape: &Scrape) {
@@ -92,6 +100,16 @@ pub fn scrape(report: &mut Report, stage: &Stage) {
         let faults = scrape.histogram_faults();
         figures.holds(&format!("histogram faults: {faults:?}"), faults.is_empty());
         bounded(figures, &scrape);
+        figures.equal(
+            "RAM of the host, in KiB",
+            ram()?,
+            scrape.total("daxscope_memory_bytes", &[]) / 1024,
+        );
+        figures.equal(
+            "probes missing",
+            0,
+            scrape.total("daxscope_probes_missing", &[]),
+        );
         figures.holds(
             "no kernel address in the text",
             !scrape.text.contains("ffff8") && !scrape.text.contains("0xffff"),
