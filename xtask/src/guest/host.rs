@@ -150,14 +150,7 @@ impl Drop for Sysctl {
 
 /// From here on for good: the kernel can be locked down further, never less (security/lockdown/lockdown.c).
 pub fn lock_down(level: &str) -> Result<()> {
-    let (folder, file) = ("/sys/kernel/security", "/sys/kernel/security/lockdown");
-    if fs::metadata(file).is_err() {
-        let kind = c"securityfs";
-        let at = c"/sys/kernel/security";
-        // SAFETY: zero-terminated strings, and no options.
-        let rc = unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, ptr::null()) };
-        check(rc).with_context(|| format!("cannot mount securityfs on {folder}"))?;
-    }
+    let file = "/sys/kernel/security/lockdown";
     fs::write(file, level).with_context(|| format!("cannot write {level} to {file}"))?;
     let now = fs::read_to_string(file)?;
     ensure!(now.contains(&format!("[{level}]")), "{file} says {now:?}");
