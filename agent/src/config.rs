@@ -5,7 +5,7 @@
 mod change;
 mod document;
 mod error;
-mod field;
+pub mod field;
 mod file;
 mod flags;
 pub mod keys;

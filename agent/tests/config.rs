@@ -7,7 +7,10 @@ mod daemon;
 use std::{collections::BTreeMap, ffi::OsString, fs, path::PathBuf};
 
 use daemon::{Folder, Said, daxscope};
-use daxscope::config::{self, Config, Effective, Listen, Origin, RunArgs, keys::KEYS};
+use daxscope::config::{
+    self, Config, Effective, Listen, Origin, RunArgs,
+    keys::{KEYS, Key},
+};
 use serde_json::{Value, json};
 
 /// A file, a drop-in for each more, and variables.
@@ -133,11 +136,12 @@ fn each_key_is_read_by_flag_variable_and_file() {
 #[test]
 fn what_is_shown_can_be_read_and_the_example_changes_nothing() {
     let folder = Folder::new("shown");
-    let all: String = KEYS
-        .iter()
-        .map(|key| format!("{} = {}\n", key.name, daemon::good(key).0))
-        .collect();
-    let all = all.replace("latency = false\n", "");
+    let line = |key: &Key| format!("{} = {}", key.name, daemon::good(key).0);
+    let all = KEYS.iter().map(line).collect::<Vec<_>>().join(
+        "
+",
+    );
+    let all = all.replace("\nlatency = false", "");
     let file = folder.configuration(&[&all]);
     let show = |file: &str| daxscope(&["config", "show", "--config", file], &[]);
     let first = show(file.to_str().expect("a path"));
@@ -184,7 +188,7 @@ fn a_list_takes_the_place_of_another() {
     let unix = Listen::Unix("/run/x".into());
     assert_eq!(
         effective(&folder, &files, &[]).config.listen,
-        [unix.clone()]
+        std::slice::from_ref(&unix)
     );
     let config = effective(
         &folder,

@@ -1,12 +1,13 @@
 //! Flags, made from the list of keys.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches,
-    builder::PossibleValuesParser, value_parser,
+    Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, ValueHint,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+    error::ErrorKind,
+    value_parser,
 };
-
 use serde_json::Value;
 
 use super::{
@@ -32,6 +33,7 @@ impl Args for RunArgs {
             .long(FILE)
             .value_name("FILE")
             .value_parser(value_parser!(PathBuf))
+            .value_hint(ValueHint::FilePath)
             .help(format!(
                 "Read FILE and FILE.d/*.toml [default: {}]",
                 super::FILE
@@ -59,8 +61,8 @@ impl FromArgMatches for RunArgs {
                         give(flag, vec![value.to_owned()]);
                     }
                 }
-            } else if let Some(values) = matches.get_many::<String>(key.name) {
-                give(key.name, values.cloned().collect());
+            } else if let Some(values) = matches.get_many::<OsString>(key.name) {
+                give(key.name, texts(key.name, values)?);
             }
         }
         Ok(args)
@@ -70,6 +72,13 @@ impl FromArgMatches for RunArgs {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// Values of a flag, which must be UTF-8: clap's own error would not say of which it is not.
+fn texts<'a>(flag: &str, values: impl Iterator<Item = &'a OsString>) -> Result<Vec<String>, Error> {
+    let text = |value: &OsString| value.to_str().map(Into::into);
+    let texts: Option<_> = values.map(text).collect();
+    texts.ok_or_else(|| Error::raw(ErrorKind::InvalidUtf8, format!("--{flag}: is not UTF-8")))
 }
 
 fn flags(key: &'static Key) -> Vec<Arg> {
@@ -93,16 +102,19 @@ fn flags(key: &'static Key) -> Vec<Arg> {
         Value::Array(all) => format!(" [default: {}]", all.iter().map(bare).collect::<String>()),
         one => format!(" [default: {}]", bare(&one)),
     };
+    let any = value_parser!(OsString);
     let arg = arg(key.name)
         .value_name(key.value)
         .allow_negative_numbers(true)
         .help(format!("{}{}", key.about, default));
     vec![match key.field {
-        Field::Places(_) => arg.action(ArgAction::Append),
+        Field::Places(_) => arg.action(ArgAction::Append).value_parser(any),
         Field::Mechanism(_) => {
-            arg.value_parser(PossibleValuesParser::new(MECHANISMS.map(|(name, _)| name)))
+            let names = PossibleValuesParser::new(MECHANISMS.map(|(name, _)| name));
+            arg.value_parser(names.map(OsString::from))
         }
-        _ => arg,
+        Field::File(_) => arg.value_hint(ValueHint::FilePath).value_parser(any),
+        _ => arg.value_parser(any),
     }]
 }
 

@@ -218,12 +218,17 @@ pub static KEYS: [Key; 17] = [
 #[must_use]
 pub fn near(name: &str) -> String {
     let name = name.to_lowercase().replace('_', "-");
-    let close = KEYS
-        .iter()
-        .map(|key| (strsim::jaro_winkler(&name, key.name), key));
+    let close = KEYS.iter().map(|key| {
+        // Short names are close to nothing by the measure for long ones.
+        let near = match strsim::damerau_levenshtein(&name, key.name) {
+            0 | 1 => 1.0,
+            _ => strsim::jaro_winkler(&name, key.name),
+        };
+        (near, key)
+    });
     let best = close.max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
-        Some((close, key)) if close > 0.8 => format!("; did you mean {}?", key.name),
+        Some((close, key)) if close > 0.75 => format!("; did you mean {}?", key.name),
         _ => "; `daxscope config show` lists all".into(),
     }
 }

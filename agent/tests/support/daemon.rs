@@ -25,6 +25,7 @@ pub struct Said {
 }
 
 /// Runs it, with no other variables.
+#[allow(dead_code, reason = "not every test needs it")]
 pub fn daxscope(words: &[&str], variables: &[(&str, &str)]) -> Said {
     let words: Vec<OsString> = words.iter().map(Into::into).collect();
     let variables = variables
