@@ -1,5 +1,7 @@
 //! A snapshot in the text format of Prometheus, and the list of all metrics in Markdown.
 
+pub mod openmetrics;
+
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use anyhow::{Context as _, Result};
@@ -54,7 +56,7 @@ fn series_of(sample: Sample) -> proto::Metric {
     let label = |(name, value): (&&str, String)| {
         let mut label = proto::LabelPair::default();
         label.set_name((*name).into());
-        label.set_value(value);
+        label.set_value(printable(value));
         label
     };
     let labels = sample.metric.labels.iter().zip(sample.labels).map(label);
@@ -77,6 +79,20 @@ fn series_of(sample: Sample) -> proto::Metric {
     series
 }
 
+/// A label's value without what is no text: a NUL ends the scrape for some readers. Names are other people's bytes.
+fn printable(value: String) -> String {
+    if value.contains(unprintable) {
+        value.replace(unprintable, "\u{fffd}")
+    } else {
+        value
+    }
+}
+
+/// The line feed is not: both formats can write it.
+fn unprintable(character: char) -> bool {
+    character.is_control() && character != '\n'
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "the crate has only f64: exact to 2^53"
@@ -96,22 +112,32 @@ fn number(value: &Value) -> f64 {
     reason = "the crate has only f64: exact to 2^53"
 )]
 fn histogram(durations: &Hist, bounds: Bounds) -> proto::Histogram {
-    let mut slots = durations.slots.iter();
-    let (mut below, mut taken) = (0, 0);
-    let bucket = |power: &u32| {
-        let end = hist::slot(1 << power) + 1;
-        below += slots.by_ref().take(end - taken).sum::<u64>();
-        taken = end;
+    let (bounds, count) = buckets(durations, bounds);
+    let bucket = |(bound, below)| {
         let mut bucket = proto::Bucket::default();
-        bucket.set_upper_bound((1u64 << power) as f64 / NANOSECONDS);
+        bucket.set_upper_bound(bound);
         bucket.set_cumulative_count(below);
         bucket
     };
     let mut histogram = proto::Histogram::default();
-    histogram.set_bucket(bounds.iter().map(bucket).collect());
-    histogram.set_sample_count(below + slots.sum::<u64>());
+    histogram.set_bucket(bounds.map(bucket).collect());
+    histogram.set_sample_count(count);
     histogram.set_sample_sum(durations.sum as f64 / NANOSECONDS);
     histogram
+}
+
+/// Each bound in seconds with how many were not above it, and how many there were in all.
+#[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
+fn buckets(durations: &Hist, bounds: Bounds) -> (impl Iterator<Item = (f64, u64)>, u64) {
+    let (mut below, mut taken) = (0, 0);
+    let bucket = move |power: &u32| {
+        let end = hist::slot(1 << power) + 1;
+        below += durations.slots[taken..end].iter().sum::<u64>();
+        taken = end;
+        ((1u64 << power) as f64 / NANOSECONDS, below)
+    };
+    let count = durations.slots.iter().sum();
+    (bounds.iter().map(bucket), count)
 }
 
 /// All metrics as a Markdown document.

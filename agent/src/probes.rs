@@ -94,6 +94,7 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
         .chain(self_cost::METRICS)
         .chain(standing::METRICS)
         .chain(process::METRICS)
+        .chain(crate::serve::METRICS)
         .copied()
 }
 

@@ -4,24 +4,27 @@ mod live;
 mod notify;
 mod self_test;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use tokio::{
     io::unix::AsyncFd,
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
 use crate::{
     check::Verdicts,
-    config::{self, Config, Listen, RunArgs},
+    config::{self, Config, RunArgs},
     confine::{self, Layer},
     inventory::{self, Survey},
     kernel::Kernel,
     load::{self, Probes},
     probes::{health, self_cost, standing::Standing},
-    serve::{self, source::Source as _},
+    serve::{self, Server, listener::Listener, source::Source as _, web::Web},
 };
 
 use self::{live::Daemon, notify::Notify};
@@ -32,24 +35,27 @@ use self::{live::Daemon, notify::Notify};
 /// When its configuration cannot be used ([`config::Error`]), the address cannot be listened on, or no probe can be attached.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let effective = config::resolve(args)?;
+    let config = &effective.config;
+    let web = config.web_config.as_deref().map(Web::read).transpose();
+    let web = web.map_err(|error| config::Error::new(format!("{error:#}")))?;
+    if let Some(words) = serve::insecure(&config.listen, web.as_ref())
+        && !config.allow_insecure_remote
+    {
+        return Err(config::Error::new(words).into());
+    }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // For passwords to be checked on.
+        .max_blocking_threads(4)
         .build()
         .context("cannot start the asynchronous runtime")?
-        .block_on(serve_until_stopped(&effective.config))
+        .block_on(serve_until_stopped(config, web))
 }
 
-async fn serve_until_stopped(config: &Config) -> Result<ExitCode> {
-    // Until the server takes them all.
-    let [Listen::Tcp(listen)] = config.listen[..] else {
-        bail!("cannot listen on more than one address, or on a unix socket, yet");
-    };
+async fn serve_until_stopped(config: &Config, web: Option<Web>) -> Result<ExitCode> {
     // Before anything is loaded: a taken port costs nothing then.
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!(
-            "cannot listen on {listen}: choose another address with --listen, or stop what uses it"
-        )
-    })?;
+    let bind = |at| Listener::bind(at, config.socket_mode);
+    let listeners: Vec<_> = config.listen.iter().map(bind).collect::<Result<_>>()?;
     let mut kernel = Kernel::read(config.btf.as_deref())?;
     let mut survey = Survey::open(&kernel);
     let options = load::Options {
@@ -96,12 +102,18 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode> {
     }
     load::give_back();
     stay_small();
-    let layers = confined(&probes, config.drop);
+    let layers = confined(&probes, config.drop, folders(config, web.as_ref()));
     let standing = Standing::new(&probes, self_test, layers);
     let daemon = Arc::new(Daemon { probes, standing });
-    log::info!("listening on {}", listener.local_addr()?);
+    for words in web.iter().flat_map(Web::warnings) {
+        log::warn!("{words}");
+    }
+    for listener in &listeners {
+        log::info!("listening on {}", listener.at());
+    }
     notify.ready(&status(&daemon));
-    let serving = serve::serve(listener, daemon.clone(), stopped);
+    let server = Server::new(config, web, daemon.clone());
+    let serving = server.serve(listeners, stopped);
     tokio::select! {
         () = serving => {}
         () = watched(&notify, &daemon) => {}
@@ -114,16 +126,20 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the web configuration is read again when it changes: folders, since files are replaced, not written to.
+fn folders(config: &Config, web: Option<&Web>) -> Vec<PathBuf> {
+    let files = web.into_iter().flat_map(Web::files);
+    let files = files.chain(config.web_config.as_deref());
+    files.filter_map(Path::parent).map(Path::to_owned).collect()
+}
+
 /// Gives up privileges, and logs how far that went.
-fn confined(probes: &Probes, drop: bool) -> Vec<Layer> {
+fn confined(probes: &Probes, drop: bool, files: Vec<PathBuf>) -> Vec<Layer> {
     if !drop {
         log::warn!("privileges are kept (--no-drop): what serves clients can do all that root can");
         return confine::left_out();
     }
-    let layers = confine::confine(&confine::Needs {
-        probes,
-        files: vec![],
-    });
+    let layers = confine::confine(&confine::Needs { probes, files });
     for Layer { name, state } in &layers {
         match state {
             Ok(words) => log::info!("{name}: {words}"),

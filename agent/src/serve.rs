@@ -1,58 +1,122 @@
-//! HTTP: `/metrics`, `/healthz`, `/holders` for this host only, and a page for people at `/`.
+//! HTTP: `/metrics`, `/healthz`, `/readyz`, `/holders` for this host only, and a page for people at `/`.
+//!
+//! A server must not be brought down, or slowed, by whoever can reach it: every connection has its place, its time and its size,
+//! and what all of them may take is bounded by [`Limits`].
 
+mod accepted;
+mod answer;
+mod connection;
+mod connections;
+mod counts;
+mod current;
+pub mod listener;
+mod moment;
+mod ready;
 pub mod source;
+mod watched;
+pub mod web;
 
 use std::{
-    convert::Infallible,
     future::Future,
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Result;
-use http_body_util::Full;
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
+use tokio::{sync::Semaphore, task::JoinSet};
+
+pub use self::counts::METRICS;
+#[cfg(test)]
+pub use self::counts::worst;
+use self::{
+    connections::Connections,
+    counts::{Counts, Reason},
+    current::Current,
+    listener::Listener,
+    moment::Moments,
+    source::Source,
+    web::Web,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore};
+use crate::config::{Config, Limits, Listen};
 
-use self::source::Source;
-use crate::{
-    holders::ask,
-    metrics,
-    page::{self, History, Shown},
-    probes,
-};
-
-/// A client that has not sent its request by then is cut off.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// No connection lives longer: a scrape takes milliseconds.
-const CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
-/// Connections at one time; more wait to be accepted.
-const CONNECTIONS: usize = 32;
-
-type Reply = Response<Full<Bytes>>;
-
-/// Serves until `stopped` is ready; open connections are dropped then.
-pub async fn serve(
-    listener: TcpListener,
+/// What serves a [`Source`].
+pub struct Server {
     source: Arc<dyn Source>,
-    stopped: impl Future<Output = ()>,
-) {
-    let accepting = async {
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+    moments: Arc<Moments>,
+    web: Arc<Current>,
+    limits: Mutex<Limits>,
+    connections: Arc<Connections>,
+    /// Requests that may be in flight.
+    requests: Semaphore,
+    counts: Arc<Counts>,
+}
+
+impl Server {
+    /// A server of this source; `web` is the configuration's, read already.
+    #[must_use]
+    pub fn new(config: &Config, web: Option<Web>, source: Arc<dyn Source>) -> Arc<Self> {
+        let counts = Arc::new(Counts::default());
+        let connections = Arc::new(Connections::default());
+        let guarded = insecure(&config.listen, None).is_some() && !config.allow_insecure_remote;
+        let web = Arc::new(Current::new(web, guarded));
+        let own = {
+            let (counts, connections, web) = (counts.clone(), connections.clone(), web.clone());
+            move || {
+                let mut samples = counts.samples(connections.count());
+                samples.extend(web.samples());
+                samples
+            }
+        };
+        Arc::new(Self {
+            moments: Moments::new(source.clone(), own),
+            source,
+            web,
+            limits: Mutex::new(config.limits.clone()),
+            connections,
+            requests: Semaphore::new(config.limits.requests),
+            counts,
+        })
+    }
+
+    /// Serves on these until `stopped` is ready; open connections are dropped then.
+    pub async fn serve(
+        self: &Arc<Self>,
+        listeners: Vec<Listener>,
+        stopped: impl Future<Output = ()>,
+    ) {
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            tasks.spawn(self.clone().accept(listener));
+        }
+        stopped.await;
+    }
+
+    /// Takes over what can change while it serves: limits (but for those of requests in flight), and the web configuration,
+    /// which is read again.
+    ///
+    /// # Errors
+    /// When the web configuration is broken; the one before stays in force.
+    pub fn reload(&self, config: &Config) -> Result<()> {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = config.limits.clone();
+        self.web.reload(config.web_config.as_deref())
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn accept(self: Arc<Self>, listener: Listener) {
+        // Those of this listener end with it.
+        let mut open = JoinSet::new();
         loop {
-            let Ok(permit) = room.clone().acquire_owned().await else {
-                return;
-            };
             let (stream, peer) = match listener.accept().await {
-                Ok((stream, peer)) => (stream, peer.ip()),
+                Ok(client) => client,
+                Err(error) if gone(&error) => continue,
                 Err(error) => {
                     // Out of file descriptors, say: it passes, and the probes go on counting.
                     log::warn!("cannot accept a connection: {error}");
@@ -60,103 +124,42 @@ pub async fn serve(
                     continue;
                 }
             };
-            let source = source.clone();
-            tokio::spawn(async move {
-                let answer = service_fn(move |request: Request<Incoming>| {
-                    let reply = reply(&request, peer, &*source);
-                    async move { Ok::<_, Infallible>(reply) }
-                });
-                // Without a timer hyper's header timeout does nothing.
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADER_TIMEOUT)
-                    .max_buf_size(16 * 1024)
-                    .serve_connection(TokioIo::new(stream), answer);
-                if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
-                    log::debug!("connection ended: {error}");
-                }
-                drop(permit);
-            });
+            let most = self.limits().connections;
+            let (place, displaced) = self.connections.enter(peer, most);
+            for _ in 0..displaced {
+                self.counts.cut(Reason::Displaced);
+            }
+            open.spawn(connection::serve(self.clone(), stream, peer, place));
+            while open.try_join_next().is_some() {}
+            // Those who are connected get their turn before the next one comes, however many knock.
+            tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Whether a client gave up before it was accepted (accept(2), "Error handling").
+fn gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Why these must not be served with this web configuration, unless somebody says that it is meant; `None` if they may.
+#[must_use]
+pub fn insecure(listen: &[Listen], web: Option<&Web>) -> Option<String> {
+    if web.is_some_and(Web::guards) {
+        return None;
+    }
+    let open = |listen: &Listen| match listen {
+        Listen::Tcp(address) => (!address.ip().to_canonical().is_loopback()).then_some(*address),
+        Listen::Unix(_) => None,
     };
-    tokio::select! {
-        () = accepting => {}
-        () = stopped => {}
-    }
-}
-
-fn reply(request: &Request<Incoming>, peer: IpAddr, source: &dyn Source) -> Reply {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        reply
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return reply;
-    }
-    match request.uri().path() {
-        "/metrics" => match scrape(source) {
-            Ok(body) => typed(StatusCode::OK, metrics::CONTENT_TYPE, body),
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
-        },
-        "/healthz" => text(StatusCode::OK, "ok\n"),
-        ask::PATH => holders(peer, source),
-        path => match shown(path, source) {
-            Some(asset) => typed(StatusCode::OK, asset.media, asset.body),
-            None => text(
-                StatusCode::NOT_FOUND,
-                "not found: try /metrics, /healthz or /\n",
-            ),
-        },
-    }
-}
-
-/// The text of this moment. How long it took to make is for the next scrape to tell.
-fn scrape(source: &dyn Source) -> Result<String> {
-    let snapshot = source.snapshot();
-    let began = Instant::now();
-    let text = metrics::encode(probes::metrics(), snapshot)?;
-    source.written(began.elapsed());
-    Ok(text)
-}
-
-/// A part of the page for people.
-fn shown(path: &str, source: &dyn Source) -> Option<page::Asset> {
-    let history = History::default();
-    let shown = Shown {
-        snapshot: &source.snapshot(),
-        at: Instant::now(),
-        verdicts: source.verdicts(),
-        readiness: &source.readiness(),
-        history: &history,
-    };
-    page::asset(path, &shown)
-}
-
-/// Names of processes are not for whoever can reach the port.
-fn holders(peer: IpAddr, source: &dyn Source) -> Reply {
-    if !peer.to_canonical().is_loopback() {
-        let words = "holders are told to this host only, by a loopback address\n";
-        return text(StatusCode::FORBIDDEN, words);
-    }
-    match source.holders() {
-        Some(Ok(told)) => typed(StatusCode::OK, "application/json", told),
-        Some(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
-        None => text(
-            StatusCode::NOT_FOUND,
-            "holders are not tracked: start the daemon with `daxscope run --track-holders`\n",
-        ),
-    }
-}
-
-fn text(status: StatusCode, body: &str) -> Reply {
-    typed(status, "text/plain; charset=utf-8", body.to_owned())
-}
-
-fn typed(status: StatusCode, media: &'static str, body: String) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(body)));
-    *reply.status_mut() = status;
-    reply
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media));
-    reply
+    let address: SocketAddr = listen.iter().find_map(open)?;
+    Some(format!(
+        "other hosts can reach {address}, and neither TLS nor users are configured: give --web-config, listen on a loopback \
+         address or a unix socket, or say --allow-insecure-remote"
+    ))
 }

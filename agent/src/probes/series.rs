@@ -42,6 +42,7 @@ fn a_host_has_600_series_and_each_device_40() {
         pagemap::worst_host(),
         standing::worst(),
         process::worst(),
+        crate::serve::worst(),
     ];
     let (host, mut known) = series(rooms.concat());
     let (device, of_device) = series(pagemap::worst_device());
