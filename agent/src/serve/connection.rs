@@ -27,7 +27,7 @@ const LEAST_BUFFER: usize = 8192;
 pub async fn serve(server: Arc<Server>, stream: Stream, peer: Peer, place: Place) {
     let place = Arc::new(place);
     let limits = server.limits();
-    let served = async {
+    let talk = async {
         match stream {
             Stream::Unix(stream) => http(&server, &limits, stream, peer, &place).await,
             Stream::Tcp(stream) => match server.web.get().and_then(|web| web.tls_config()) {
@@ -51,7 +51,7 @@ pub async fn serve(server: Arc<Server>, stream: Stream, peer: Peer, place: Place
         }
     };
     let end = tokio::select! {
-        end = timeout(limits.connection_timeout, served) => end.unwrap_or(Err(Reason::Deadline)),
+        end = timeout(limits.connection_timeout, talk) => end.unwrap_or(Err(Reason::Deadline)),
         // Counted where it was decided.
         () = place.displaced() => return,
     };
@@ -72,27 +72,24 @@ async fn http(
         asked.store(true, std::sync::atomic::Ordering::Relaxed);
         async move {
             place.step();
-            let reply = match server.requests.try_acquire() {
-                Ok(_turn) => {
-                    let web = match peer {
-                        // Who may open it, its permissions say.
-                        Peer::Unix => None,
-                        Peer::Tcp(_) => server.web.get(),
-                    };
-                    answer(server, &request, peer, web.as_deref()).await
-                }
-                Err(_) => {
-                    let status = StatusCode::SERVICE_UNAVAILABLE;
-                    server.counts.answered(request.uri().path(), status);
-                    later(status, "too many requests at one time\n")
-                }
+            let reply = if let Ok(_turn) = server.requests.try_acquire() {
+                let web = match peer {
+                    // Who may open it, its permissions say.
+                    Peer::Unix => None,
+                    Peer::Tcp(_) => server.web.get(),
+                };
+                answer(server, &request, peer, web.as_deref()).await
+            } else {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                server.counts.answered(request.uri().path(), status);
+                later(status, "too many requests at one time\n")
             };
             place.step();
             Ok::<_, Infallible>(reply)
         }
     });
     let stream = Watched::new(stream, place.clone());
-    let served = http1::Builder::new()
+    let end = http1::Builder::new()
         // Without a timer hyper's header timeout does nothing.
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -101,7 +98,7 @@ async fn http(
         .max_buf_size(limits.header_bytes.max(LEAST_BUFFER))
         .serve_connection(TokioIo::new(stream), answered)
         .await;
-    let Err(error) = served else {
+    let Err(error) = end else {
         return Ok(());
     };
     log::debug!("a connection of {peer} ended: {error}");

@@ -114,7 +114,7 @@ impl Moments {
     }
 
     fn all(&self, kinds: &[Wanted]) -> Vec<(Wanted, Answer)> {
-        let mut made = vec![];
+        let mut made: Vec<(Wanted, Result<Made>)> = vec![];
         let readiness = |kind: &Wanted| matches!(kind, Wanted::Readiness | Wanted::Page);
         let readiness = kinds.iter().any(readiness).then(|| self.source.readiness());
         if kinds.contains(&Wanted::Readiness)
@@ -123,7 +123,7 @@ impl Moments {
             let text = ready::json(of, self.source.verdicts());
             made.push((
                 Wanted::Readiness,
-                Made::new("application/json", of.ready(), text),
+                Ok(Made::new("application/json", of.ready(), text)),
             ));
         }
         if kinds.iter().any(|kind| *kind != Wanted::Readiness) {
@@ -143,7 +143,7 @@ impl Moments {
                     history: &history,
                 };
                 if let Some(page) = page::asset("/", &shown) {
-                    made.push((Wanted::Page, Made::new(page.media, true, page.body)));
+                    made.push((Wanted::Page, Ok(Made::new(page.media, true, page.body))));
                 }
             }
             drop(history);
@@ -163,12 +163,12 @@ impl Moments {
         for kind in kinds {
             if let Wanted::OpenMetrics { created } = kind {
                 let text = openmetrics::encode(probes::metrics(), &snapshot, *created);
-                made.push((*kind, Made::new(openmetrics::CONTENT_TYPE, true, text)));
+                made.push((*kind, Ok(Made::new(openmetrics::CONTENT_TYPE, true, text))));
             }
         }
         if kinds.contains(&Wanted::Text) {
             let text = metrics::encode(probes::metrics(), snapshot);
-            let text = text.and_then(|text| Made::new(metrics::CONTENT_TYPE, true, text));
+            let text = text.map(|text| Made::new(metrics::CONTENT_TYPE, true, text));
             made.push((Wanted::Text, text));
         }
         if !made.is_empty() {
@@ -179,13 +179,13 @@ impl Moments {
 }
 
 impl Made {
-    fn new(media: &'static str, good: bool, text: String) -> Result<Self> {
-        Ok(Self {
+    fn new(media: &'static str, good: bool, text: String) -> Self {
+        Self {
             media,
             good,
             plain: Bytes::from(text),
             zipped: OnceLock::new(),
-        })
+        }
     }
 
     /// As gzip.

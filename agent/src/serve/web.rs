@@ -18,7 +18,7 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use hyper::header::{HeaderName, HeaderValue};
 
 pub(super) use self::files::Files;
@@ -187,11 +187,12 @@ fn any(name: &'static str, node: yaml::Node) -> Result<Section> {
 }
 
 fn http_server(mut section: Section) -> Result<Vec<(HeaderName, HeaderValue)>> {
-    let http2 = |text: &str| match truth(text)? {
-        true => bail!(
+    let http2 = |text: &str| {
+        ensure!(
+            !truth(text)?,
             "HTTP/2 is not served, and Prometheus does without; set it to false, or leave it out"
-        ),
-        false => Ok(()),
+        );
+        Ok(())
     };
     section.made("http2", http2)?;
     let Some(node) = section.take("headers") else {

@@ -81,8 +81,8 @@ impl Section {
         let Some(word) = self.word(key)? else {
             return Ok(None);
         };
-        let made = make(&word.text).with_context(|| self.at(&word, key))?;
-        Ok(Some(made))
+        let value = make(&word.text).with_context(|| self.at(&word, key))?;
+        Ok(Some(value))
     }
 
     /// A list of words, each made into something; empty if the key is not there.
@@ -102,8 +102,8 @@ impl Section {
         };
         let one = |Node { line, value }: Node| match value {
             Value::Word(text, _) => {
-                let made = make(&text);
-                made.with_context(|| format!("line {line}: {}", self.path(key)))
+                let value = make(&text);
+                value.with_context(|| format!("line {line}: {}", self.path(key)))
             }
             _ => bail!("line {line}: {}: must be a list of words", self.path(key)),
         };
