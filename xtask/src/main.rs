@@ -7,6 +7,7 @@ mod cache;
 mod command;
 mod cpio;
 mod demo;
+mod deny;
 mod docs;
 mod ebpf;
 mod guest;

@@ -133,6 +133,7 @@ const FUNCLATENCY: [(&str, &str, Present); 1] = [(
 )];
 
 pub const BPF_LINKER: &str = "0.13.0";
+pub const CARGO_DENY: &str = "0.20.2";
 /// What this version of bpf-linker can be built for (its cargo features `llvm-N`).
 const LLVM: std::ops::RangeInclusive<u32> = 21..=23;
 
@@ -157,6 +158,7 @@ enum How {
     Apt,
     BpfLinker(u32),
     Promtool,
+    Deny,
     /// Cannot be told before the others are here.
     Later,
 }
@@ -167,6 +169,7 @@ impl fmt::Display for Missing {
             How::Apt => "apt-get install",
             How::BpfLinker(_) => "cargo install, into the cache",
             How::Promtool => "unpacked into the cache, nothing is installed",
+            How::Deny => "from PyPI or built, into the cache",
             How::Later => "after the above",
         };
         write!(formatter, "  {:<16} {} ({how})", self.what, self.why)
@@ -215,6 +218,7 @@ fn round(missing: &[Missing]) -> Result<()> {
         match one.how {
             How::BpfLinker(llvm) => install::linker(llvm)?,
             How::Promtool => install::promtool()?,
+            How::Deny => install::deny()?,
             How::Apt | How::Later => {}
         }
     }
@@ -240,6 +244,10 @@ fn missing(wanted: &Install) -> Result<Vec<Missing>> {
     if wanted.tests && promtool()?.is_none() {
         let why = "Prometheus' own check of our metrics, from Debian's package prometheus";
         missing.push(Missing::new("promtool", why, How::Promtool));
+    }
+    if wanted.tests && deny()?.is_none() {
+        let why = "licences, sources and known flaws of what we build from";
+        missing.push(Missing::new("cargo-deny", why, How::Deny));
     }
     Ok(missing)
 }
@@ -306,4 +314,14 @@ pub fn promtool() -> Result<Option<PathBuf>> {
 
 pub fn promtool_home() -> Result<PathBuf> {
     Ok(cache::dir()?.join("promtool"))
+}
+
+/// cargo-deny, if it is on PATH or in the cache.
+pub fn deny() -> Result<Option<PathBuf>> {
+    let cached = deny_home()?.join("bin/cargo-deny");
+    Ok(on_path("cargo-deny").or_else(|| cached.is_file().then_some(cached)))
+}
+
+pub fn deny_home() -> Result<PathBuf> {
+    Ok(cache::dir()?.join(format!("cargo-deny-{CARGO_DENY}")))
 }

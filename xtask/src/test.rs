@@ -15,7 +15,7 @@ use crate::kernels::{self, Kernel};
 use crate::setup::{self, Install};
 use crate::verdict::{self, Check, Outcome};
 use crate::vm::Nvdimms;
-use crate::{bench, docs, proof, target_dir};
+use crate::{bench, deny, docs, proof, target_dir};
 
 /// Formatting, lints, unit tests, documents, then the proof on real kernels in guests
 #[derive(clap::Args)]
@@ -51,17 +51,20 @@ enum Step {
     Unit,
     /// The generated documents are up to date
     Docs,
+    /// cargo deny: licences, sources and what is banned; advisories where there is a database
+    Deny,
     /// What the agent adds to calls, in instructions, judged by docs/cost.json
     Cost,
     /// The figures on every kernel, and promtool on a scrape from each
     Guests,
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step::Fmt,
     Step::Clippy,
     Step::Unit,
     Step::Docs,
+    Step::Deny,
     Step::Guests,
     Step::Cost,
 ];
@@ -159,10 +162,16 @@ fn host_steps(steps: &[Step]) -> Report {
             }
             Step::Unit => step("unit", &|| run(cargo().args(["test", "--quiet"]))),
             Step::Docs => step("docs", &|| docs::main(&docs::Args { check: true })),
+            Step::Deny => step("deny", &deny::main),
             // Once for both.
             Step::Cost if steps.contains(&Step::Guests) => {}
             Step::Guests | Step::Cost => step("build", &build_agent),
         }
+    }
+    if steps.contains(&Step::Deny) {
+        let check = deny::advisories();
+        print_check("host", &check);
+        checks.push(check);
     }
     Report {
         place: "host".to_owned(),
