@@ -73,7 +73,7 @@ pub static KEYS: [Key; 17] = [
         about: "Serve addresses that are not loopback even without TLS and without users",
         more: "For a network that is trusted, or where something in front does both.",
         field: Field::Switch(|config| &mut config.allow_insecure_remote),
-        reloads: true,
+        reloads: false,
     },
     Key {
         name: "socket-mode",
@@ -101,7 +101,7 @@ pub static KEYS: [Key; 17] = [
         about: "Requests in flight at one time; more are answered by 503",
         more: "",
         field: Field::Count(|config| &mut config.limits.requests, 1..=65536),
-        reloads: true,
+        reloads: false,
     },
     Key {
         name: "header-timeout",

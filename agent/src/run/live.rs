@@ -5,6 +5,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use anyhow::Result;
 
 use crate::{
+    check::Verdicts,
     holders::tell,
     load::{Probes, Verdict},
     probes::{self, health, process, standing::Standing},
@@ -16,6 +17,24 @@ use crate::{
 pub struct Daemon {
     pub probes: Probes,
     pub standing: Standing,
+}
+
+impl Daemon {
+    /// A line for `systemctl status`.
+    #[must_use]
+    pub fn status(&self) -> String {
+        let attached = Verdicts(&self.probes.verdicts).attached();
+        let readiness = self.readiness();
+        let losses = if readiness.losses.is_empty() {
+            "nothing lost".to_owned()
+        } else {
+            format!("lost: {}", readiness.losses.join(", "))
+        };
+        if readiness.ready() {
+            return format!("{attached} probe points attached, {losses}");
+        }
+        format!("degraded: {}; {losses}", readiness.reasons.join("; "))
+    }
 }
 
 impl Source for Daemon {

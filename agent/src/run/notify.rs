@@ -10,6 +10,9 @@ use std::{
     time::Duration,
 };
 
+use super::live::Daemon;
+use crate::kernel::clock;
+
 /// The way to whoever started us; silent where nobody asked.
 pub struct Notify {
     socket: Option<UnixDatagram>,
@@ -41,6 +44,12 @@ impl Notify {
         self.send("WATCHDOG=1");
     }
 
+    /// That the configuration is read again; [`Self::ready`] ends it.
+    pub fn reloading(&self) {
+        let now = clock::monotonic() / 1000;
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now}"));
+    }
+
     pub fn stopping(&self) {
         self.send("STOPPING=1");
     }
@@ -67,11 +76,23 @@ fn connect(path: &str) -> std::io::Result<UnixDatagram> {
 }
 
 /// How often systemd wants to hear that we live: half of `WatchdogSec=`, if that is meant for us.
-#[must_use]
-pub fn watchdog() -> Option<Duration> {
+fn watchdog() -> Option<Duration> {
     let number = |name| env::var(name).ok()?.parse::<u64>().ok();
     let whose = number("WATCHDOG_PID");
     let ours = whose.is_none_or(|pid| pid == u64::from(std::process::id()));
     let limit = number("WATCHDOG_USEC").filter(|_| ours)?;
     Some(Duration::from_micros(limit / 2).max(Duration::from_millis(1)))
+}
+
+/// Tells systemd that we live, as often as it wants to hear it, and how we do; never ends.
+pub async fn watched(notify: &Notify, daemon: &Daemon) {
+    let Some(every) = watchdog() else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        notify.alive();
+        notify.status(&daemon.status());
+    }
 }

@@ -132,6 +132,7 @@ impl Counts {
 
 /// All series that there can be.
 #[cfg(test)]
+#[must_use]
 pub fn worst() -> Vec<Sample> {
     let current = [&RELOAD_SUCCESS, &RELOAD_FAILURES, &CERTIFICATE_EXPIRY];
     let current = current.map(|metric| metric.count([], 1));
