@@ -14,12 +14,14 @@ mod listen;
 mod origin;
 mod raw;
 mod verb;
+mod web;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
     change::Change,
     error::Error,
+    file::bytes,
     flags::RunArgs,
     layers::{Effective, from, resolve},
     origin::Origin,

@@ -22,7 +22,7 @@ use crate::{
     confine::{self, Layer},
     load::Probes,
     probes::{health, standing::Standing},
-    serve::{self, Server, listener::Listener, web::Web},
+    serve::{Server, listener::Listener, web::Web},
 };
 
 /// Runs until SIGTERM or SIGINT.
@@ -31,10 +31,7 @@ use crate::{
 /// When its configuration cannot be used ([`config::Error`]), the address cannot be listened on, or no probe can be attached.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let effective = config::resolve(args)?;
-    let web = effective.config.web_config.as_deref().map(Web::read);
-    let web = web
-        .transpose()
-        .map_err(|error| config::Error::new(format!("{error:#}")))?;
+    let web = effective.web()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // For passwords to be checked on.
@@ -54,11 +51,7 @@ async fn serve_until_stopped(
     if !handed_over.is_empty() {
         config.listen = handed_over.iter().map(|it| it.at().clone()).collect();
     }
-    if let Some(words) = serve::insecure(&config.listen, web.as_ref())
-        && !config.allow_insecure_remote
-    {
-        return Err(config::Error::new(words).into());
-    }
+    effective.may_serve(&config.listen, web.as_ref())?;
     // Before anything is loaded: a taken port costs nothing then.
     let listeners = if handed_over.is_empty() {
         let bind = |at| Listener::bind(at, config.socket_mode);

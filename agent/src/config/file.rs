@@ -1,7 +1,7 @@
 //! A file of keys and values.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Read as _},
     os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -65,41 +65,42 @@ pub(super) fn apply(
 
 /// The text of a file; `None` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
-    let name = path.display();
-    let wrong = |words: &str| Error::new(format!("{name}: {words}"));
-    // A pipe that nobody writes to must not stop us.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
+    let wrong = |words: String| Error::new(format!("{}: {words}", path.display()));
+    let bytes = match bytes(path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(wrong(&format!("cannot be read: {error}"))),
+        Err(error) => return Err(wrong(format!("cannot be read: {error}"))),
     };
-    let text = text(&file).map_err(|words| wrong(&words))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = line(error.as_bytes(), error.utf8_error().valid_up_to());
+        wrong(format!("line {line} is not UTF-8"))
+    })?;
     Ok(Some(text))
 }
 
-fn text(file: &File) -> Result<String, String> {
-    let kind = file
-        .metadata()
-        .map_err(|error| format!("cannot be read: {error}"))?
-        .file_type();
-    // /dev/null is a file with nothing in it, and said so often.
+/// What is in a file that somebody named: it ends, and is not waited for.
+///
+/// # Errors
+/// As [`std::fs::read`]; and for what is no file, or larger than 1 MiB.
+pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    // Nobody need write to what is a pipe.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    let kind = file.metadata()?.file_type();
+    // /dev/null is often said for nothing.
     if !kind.is_file() && !kind.is_char_device() {
-        return Err("is not a file".into());
+        return Err(io::Error::other("it is not a file"));
     }
     let mut bytes = vec![];
-    let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
-    read.map_err(|error| format!("cannot be read: {error}"))?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(format!("is larger than {LARGEST} bytes"));
+        return Err(io::Error::other(format!(
+            "it is larger than {LARGEST} bytes"
+        )));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let line = line(error.as_bytes(), error.utf8_error().valid_up_to());
-        format!("line {line} is not UTF-8")
-    })
+    Ok(bytes)
 }
 
 /// On which line a byte is, from 1.

@@ -92,7 +92,7 @@ pub static KEYS: [Key; 17] = [
         about: "Connections at one time; more are closed at once, and counted",
         more: "",
         field: Field::Count(|config| &mut config.limits.connections, 1..=65536),
-        reloads: true,
+        reloads: false,
     },
     Key {
         name: "max-requests",
@@ -113,7 +113,7 @@ pub static KEYS: [Key; 17] = [
             |config| &mut config.limits.header_timeout,
             second(1)..=second(300),
         ),
-        reloads: true,
+        reloads: false,
     },
     Key {
         name: "connection-timeout",

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{Effective, RunArgs, document, keys::KEYS, resolve};
+use crate::serve::web::Web;
 
 #[derive(Args)]
 pub struct ConfigArgs {
@@ -40,6 +41,11 @@ pub fn config(args: &ConfigArgs) -> Result<ExitCode> {
     match args.what {
         What::Check => {
             let effective = resolve(&args.run)?;
+            let web = effective.web()?;
+            effective.may_serve(&effective.config.listen, web.as_ref())?;
+            for words in web.iter().flat_map(Web::warnings) {
+                log::warn!("{words}");
+            }
             if args.json {
                 println!(
                     "{:#}",

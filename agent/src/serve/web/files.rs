@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::config;
+
 /// Files, each as it was right before it was read.
 #[derive(Debug, Default)]
 pub struct Files(Vec<(PathBuf, Stamp)>);
@@ -17,10 +19,10 @@ impl Files {
     /// Reads a file and notes it, also if that fails.
     ///
     /// # Errors
-    /// As [`std::fs::read`].
+    /// As [`config::bytes`].
     pub fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         self.0.push((path.to_owned(), stamp(path)));
-        std::fs::read(path)
+        config::bytes(path)
     }
 
     /// Whether one of them is not what was read.

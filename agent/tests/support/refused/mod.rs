@@ -5,6 +5,7 @@ mod flags;
 mod names;
 mod together;
 mod values;
+mod web;
 
 use std::ffi::OsString;
 
@@ -104,6 +105,7 @@ pub fn all() -> Vec<Case> {
         files::none(),
         together::all(),
         flags::all(),
+        web::all(),
     ];
     lists.into_iter().flatten().collect()
 }
