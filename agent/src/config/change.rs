@@ -1,5 +1,7 @@
 //! What a daemon does with a configuration that is not the one it was started with.
 
+use serde_json::Value;
+
 use super::{Effective, keys::KEYS};
 
 /// Of a running daemon, in words for its log: `max-connections: 128 -> 256 (/etc/daxscope/daxscope.toml:3)`.
@@ -18,7 +20,10 @@ impl Effective {
         let mut change = Change::default();
         for (index, key) in KEYS.iter().enumerate() {
             let [old, wanted] = [&self.config, &new.config].map(|config| key.field.value(config));
-            let told = || format!("{}: {old} -> {wanted} ({})", key.name, new.origins[index]);
+            let told = || {
+                let [old, wanted] = [&old, &wanted].map(words);
+                format!("{}: {old} -> {wanted} ({})", key.name, new.origins[index])
+            };
             if old != wanted && !key.reloads {
                 change.later.push(told());
                 continue;
@@ -32,4 +37,11 @@ impl Effective {
         self.files.clone_from(&new.files);
         change
     }
+}
+
+fn words(value: &Value) -> String {
+    if value.is_null() {
+        return "not set".into();
+    }
+    value.to_string()
 }

@@ -13,4 +13,5 @@ pub fn all(report: &mut Report) {
     report.check("daemon/notifies", service::notifies);
     report.check("daemon/handed-over", service::handed_over);
     report.check("daemon/ready", service::ready);
+    report.check("daemon/reload", service::reload);
 }

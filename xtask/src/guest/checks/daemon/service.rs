@@ -152,3 +152,50 @@ pub fn ready(figures: &mut Figures) -> Result<()> {
     figures.equal("ready after SIGHUP", true, after["ready"] == true);
     Ok(())
 }
+
+/// A web configuration that lets everybody in, and one that wants a password of no known word.
+const OPEN: &str = "{}\n";
+const GUARDED: &str =
+    "basic_auth_users:\n  somebody: $2b$04$pwoS2IFqz3JCyT7KnbRzHuTg1JLRW.6jXJ8b8h3X1yVVFT1cJG6gC\n";
+
+/// What is confined can still read its configuration again, by the signal alone.
+pub fn reload(figures: &mut Figures) -> Result<()> {
+    const FOLDER: &str = "/tmp/daxscope-etc";
+    std::fs::create_dir_all(FOLDER)?;
+    let (main, web) = (
+        format!("{FOLDER}/daxscope.toml"),
+        format!("{FOLDER}/web.yml"),
+    );
+    let put = |path: &str, text: &str| -> Result<()> {
+        let new = format!("{path}.new");
+        std::fs::write(&new, text)?;
+        std::fs::rename(&new, path).context("cannot replace a configuration")
+    };
+    put(&web, OPEN)?;
+    put(&main, "max-connections = 7\n")?;
+    let agent = Agent::start(&["--config", &main], LISTEN)?;
+    http::get(LISTEN, "/metrics")?;
+    put(&web, GUARDED)?;
+    put(
+        &main,
+        "max-connections = 9\nweb-config = \"web.yml\"\nlatency = false\n",
+    )?;
+    agent.signal(libc::SIGHUP)?;
+    let end = Instant::now() + START_LIMIT;
+    let refused = loop {
+        match http::get(LISTEN, "/metrics") {
+            Err(error) => break format!("{error:#}"),
+            Ok(_) if Instant::now() > end => break "never".to_owned(),
+            Ok(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    figures.holds(&format!("then: {refused}"), refused.contains("401"));
+    let said = agent.last_words();
+    for words in [
+        "in force: max-connections: 7 -> 9",
+        "in force only after a restart: latency: true -> false",
+    ] {
+        figures.holds(words, said.contains(words));
+    }
+    Ok(())
+}
