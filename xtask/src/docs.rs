@@ -5,8 +5,10 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, read_text, workspace};
+use crate::grafana;
 
-/// Write the documents that the agent prints of itself: docs/metrics.md, docs/configure.md, deploy/daxscope.toml
+/// Write the documents that the agent prints of itself: docs/metrics.md, docs/configure.md, deploy/daxscope.toml; and
+/// the dashboards of deploy/grafana
 #[derive(clap::Args)]
 pub struct Args {
     /// Only say whether they are up to date, and fail if one is not
@@ -23,19 +25,26 @@ const DOCUMENTS: [(&str, &[&str]); 3] = [
 
 pub fn main(args: &Args) -> Result<()> {
     for (name, words) in DOCUMENTS {
-        let file = workspace().join(name);
         let run = ["run", "--quiet", "--package", "daxscope", "--"];
         let text = read_text(cargo().args(run).args(words))?;
-        if args.check {
-            if fs::read_to_string(&file).ok().as_deref() != Some(&text) {
-                bail!("{name} is not what the agent says: run `cargo xtask docs`");
-            }
-        } else {
-            let folder = file.parent().unwrap_or(workspace());
-            fs::create_dir_all(folder)
-                .and_then(|()| fs::write(&file, text))
-                .with_context(|| format!("cannot write {}", file.display()))?;
-        }
+        one(args, name, &text)?;
+    }
+    for (name, board) in grafana::boards() {
+        one(args, name, &grafana::text(&board))?;
     }
     Ok(())
+}
+
+fn one(args: &Args, name: &str, text: &str) -> Result<()> {
+    let file = workspace().join(name);
+    if args.check {
+        if fs::read_to_string(&file).ok().as_deref() != Some(text) {
+            bail!("{name} is not what the program says: run `cargo xtask docs`");
+        }
+        return Ok(());
+    }
+    let folder = file.parent().unwrap_or(workspace());
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&file, text))
+        .with_context(|| format!("cannot write {}", file.display()))
 }

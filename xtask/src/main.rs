@@ -10,6 +10,8 @@ mod demo;
 mod deny;
 mod docs;
 mod ebpf;
+mod fleet;
+mod grafana;
 mod guest;
 mod initramfs;
 mod install;
@@ -48,6 +50,7 @@ enum Verb {
     Bench(bench::Args),
     Vm(vm::Args),
     Docs(docs::Args),
+    Fleet(fleet::Args),
     Setup(setup::Args),
     /// What runs inside a guest
     #[command(hide = true)]
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::main(&args),
         Verb::Vm(args) => vm::main(args),
         Verb::Docs(args) => docs::main(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Fleet(args) => fleet::main(&args).map(|()| ExitCode::SUCCESS),
         Verb::Setup(args) => setup::main(&args).map(|()| ExitCode::SUCCESS),
         Verb::Guest(args) => guest::main(args).map(|()| ExitCode::SUCCESS),
     };

@@ -241,7 +241,7 @@ fn missing(wanted: &Install) -> Result<Vec<Missing>> {
             missing.extend(absent(&FUNCLATENCY));
         }
     }
-    if wanted.tests && promtool()?.is_none() {
+    if wanted.tests && (promtool()?.is_none() || prometheus()?.is_none()) {
         let why = "Prometheus' own check of our metrics, from Debian's package prometheus";
         missing.push(Missing::new("promtool", why, How::Promtool));
     }
@@ -310,6 +310,12 @@ pub fn linker(llvm: u32) -> Result<PathBuf> {
 pub fn promtool() -> Result<Option<PathBuf>> {
     let cached = promtool_home()?.join("root/usr/bin/promtool");
     Ok(on_path("promtool").or_else(|| cached.is_file().then_some(cached)))
+}
+
+/// Prometheus itself, which comes with promtool.
+pub fn prometheus() -> Result<Option<PathBuf>> {
+    let cached = promtool_home()?.join("root/usr/bin/prometheus");
+    Ok(on_path("prometheus").or_else(|| cached.is_file().then_some(cached)))
 }
 
 pub fn promtool_home() -> Result<PathBuf> {

@@ -1,0 +1,60 @@
+//! The dashboards of `deploy/grafana`, made from descriptions that people can read; `cargo xtask docs` writes them.
+
+mod board;
+mod fleet;
+mod host;
+
+use serde_json::Value;
+
+pub use board::{Board, Fill};
+
+/// Their paths in the repository, and what they are made from.
+pub fn boards() -> [(&'static str, Board); 2] {
+    [
+        ("deploy/grafana/host.json", host::board()),
+        ("deploy/grafana/fleet.json", fleet::board()),
+    ]
+}
+
+/// As Grafana imports it.
+pub fn text(board: &Board) -> String {
+    let json: Value = board.json();
+    format!("{json:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_panel_says_what_it_is() {
+        for (path, board) in boards() {
+            let mut titles = BTreeSet::new();
+            for panel in board.panels() {
+                assert!(titles.insert(panel.title), "{path}: {} twice", panel.title);
+                assert!(panel.says.ends_with('.'), "{path}: {}", panel.title);
+                assert!(!panel.queries.is_empty(), "{path}: {}", panel.title);
+                if let Some(name) = panel.runbook {
+                    let file = format!("docs/runbooks/{name}.md");
+                    let file = crate::command::workspace().join(file);
+                    assert!(file.is_file(), "{path}: {}", file.display());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn variables_are_filled_in() {
+        let fill = Fill {
+            instance: "a",
+            rate_interval: "10s",
+        };
+        for (path, board) in boards() {
+            for (panel, query) in board.queries(&fill) {
+                assert!(!query.contains('$'), "{path}: {panel}: {query}");
+            }
+        }
+    }
+}
