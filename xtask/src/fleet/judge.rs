@@ -159,6 +159,11 @@ pub fn figures(prometheus: &Prometheus, args: &Args) -> Result<String> {
         "series in memory",
         format!("{:.0}", own("prometheus_tsdb_head_series")?),
     );
+    let federated = one(r#"count({__name__=~"cluster.*:daxscope_.*", cluster="even"})"#)?;
+    row(
+        "series of a cluster, for a federation",
+        format!("{federated:.0}"),
+    );
     let appended = "prometheus_tsdb_head_samples_appended_total{type=\"float\"}";
     let appended = own(appended).or_else(|_| own("prometheus_tsdb_head_samples_appended_total"))?;
     row("samples taken in", format!("{appended:.0}"));
