@@ -39,7 +39,10 @@ use self::{
     source::Source,
     web::Web,
 };
-use crate::config::{Config, Limits, Listen};
+use crate::{
+    config::{Config, Limits, Listen},
+    page::History,
+};
 
 /// What serves a [`Source`].
 pub struct Server {
@@ -78,6 +81,11 @@ impl Server {
             requests: Semaphore::new(config.limits.requests),
             counts,
         })
+    }
+
+    /// Begins with a history, as if it had read all that itself.
+    pub fn remember(&self, history: History) {
+        self.moments.remember(history);
     }
 
     /// Serves on these until `stopped` is ready; open connections are dropped then.

@@ -66,6 +66,11 @@ impl Moments {
         })
     }
 
+    /// Takes this for what was before.
+    pub fn remember(&self, history: History) {
+        *self.history.lock().unwrap_or_else(PoisonError::into_inner) = history;
+    }
+
     /// Something of a moment that is yet to come.
     ///
     /// # Errors
