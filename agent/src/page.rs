@@ -92,7 +92,7 @@ fn document(shown: &Shown) -> String {
              <noscript><meta http-equiv=refresh content=5></noscript>\n</head>\n<body>\n\
              <a class=skip href=\"#devices\">To the devices</a>\n",
         );
-    head.then(&header(shown))
+    head.then(&header())
         .raw("<main>\n")
         .then(&summary::html(shown, &now))
         .then(&devices::html(shown))
@@ -105,7 +105,7 @@ fn document(shown: &Shown) -> String {
         .into_string()
 }
 
-fn header(shown: &Shown) -> Html {
+fn header() -> Html {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -115,7 +115,6 @@ fn header(shown: &Shown) -> Html {
         time.get(..19).unwrap_or(&time),
         time.get(11..19).unwrap_or(&time),
     );
-    let _ = shown;
     Html::new()
         .raw("<header>\n<h1>daxscope</h1>\n<p id=live><span id=said>As of <time datetime=\"")
         .text(to_the_second)

@@ -52,6 +52,8 @@ function next() {
   if (!paused && !document.hidden) timer = setTimeout(update, EVERY);
 }
 
+// Which host it is, the address tells best.
+document.title = `daxscope · ${location.host}`;
 button.hidden = false;
 button.addEventListener("click", () => {
   paused = !paused;

@@ -63,14 +63,12 @@ fn memory(shown: &Shown) -> Html {
     let size = text::bytes(all.iter().map(devices::bytes).sum());
     let unknown = all.len() - known().count();
     let of = match unknown {
-        0 => format!(
-            "for {size} of {}",
-            words::counted(all.len() as u64, "pagemap", "pagemaps")
-        ),
-        n => format!(
-            "without {} of which it is not known",
-            words::counted(n as u64, "pagemap", "pagemaps")
-        ),
+        0 => words::counted(all.len() as u64, "pagemap", "pagemaps"),
+        n => format!("all but {n} of {} pagemaps", all.len()),
+    };
+    let of = match figures::one(shown.snapshot, "memory_bytes") {
+        Some(row) => format!("{} of all RAM; {of}, {size}", percent(ram, row.count())),
+        None => format!("{of}, {size}"),
     };
     let whole = i128::from(ram) + i128::from(on_devices) + i128::from(saved);
     let share = if saved > 0 {
@@ -92,6 +90,13 @@ fn memory(shown: &Shown) -> Html {
             &Html::from(text::bytes(on_devices)),
             "struct pages with map=dev",
         ))
+}
+
+/// `0.4 %`: to a tenth, rounded half up.
+fn percent(part: u64, whole: u64) -> String {
+    let whole = u128::from(whole.max(1));
+    let thousandths = (u128::from(part) * 1000 + whole / 2) / whole;
+    format!("{}.{} %", thousandths / 10, thousandths % 10)
 }
 
 fn pins(shown: &Shown) -> Html {
