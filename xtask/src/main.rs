@@ -17,6 +17,7 @@ mod initramfs;
 mod install;
 mod kernels;
 mod mirror;
+mod page;
 mod proof;
 mod qemu;
 mod setup;
@@ -51,6 +52,7 @@ enum Verb {
     Vm(vm::Args),
     Docs(docs::Args),
     Fleet(fleet::Args),
+    Page(page::Args),
     Setup(setup::Args),
     /// What runs inside a guest
     #[command(hide = true)]
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Vm(args) => vm::main(args),
         Verb::Docs(args) => docs::main(&args).map(|()| ExitCode::SUCCESS),
         Verb::Fleet(args) => fleet::main(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Page(args) => page::main(&args).map(|()| ExitCode::SUCCESS),
         Verb::Setup(args) => setup::main(&args).map(|()| ExitCode::SUCCESS),
         Verb::Guest(args) => guest::main(args).map(|()| ExitCode::SUCCESS),
     };

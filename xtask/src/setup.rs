@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::command::on_path;
 use crate::ebpf::{Compiler, DEBIAN_CLIPPY, DEBIAN_SOURCE};
-use crate::{cache, install};
+use crate::{cache, install, page};
 
 /// Install what is missing: packages, bpf-linker, promtool
 #[derive(clap::Args)]
@@ -38,6 +38,7 @@ pub struct Install {
 enum Present {
     Program(&'static str),
     File(&'static str),
+    AnyOf(&'static [&'static str]),
     /// A distribution's rustc that bpf-linker can follow; an older one would not do.
     Rustc,
 }
@@ -109,6 +110,12 @@ const CLIPPY: [(&str, &str, Present); 1] = [(
     "rust-web-clippy",
     "the lints of the eBPF crate, with that compiler",
     Present::File(DEBIAN_CLIPPY),
+)];
+
+const BROWSER: [(&str, &str, Present); 1] = [(
+    "chromium-headless-shell",
+    "the page for people is looked at in a browser",
+    Present::AnyOf(&page::PROGRAMS),
 )];
 
 /// Tools that watch the same functions, from this machine's root in the guest.
@@ -235,6 +242,9 @@ fn missing(wanted: &Install) -> Result<Vec<Missing>> {
         }
     }
     missing.extend(missing_linker(compiler)?);
+    if wanted.tests {
+        missing.extend(absent(&BROWSER));
+    }
     if wanted.peers {
         missing.extend(absent(&PEERS));
         if install::packaged(FUNCLATENCY[0].0) {
@@ -281,6 +291,7 @@ fn absent(packages: &[(&str, &str, Present)]) -> Vec<Missing> {
     let absent = packages.iter().filter(|(_, _, present)| match present {
         Present::Program(name) => on_path(name).is_none(),
         Present::File(path) => !Path::new(path).exists(),
+        Present::AnyOf(names) => names.iter().all(|name| on_path(name).is_none()),
         Present::Rustc => !Compiler::Debian
             .llvm()
             .is_ok_and(|llvm| LLVM.contains(&llvm)),

@@ -15,7 +15,7 @@ use crate::kernels::{self, Kernel};
 use crate::setup::{self, Install};
 use crate::verdict::{self, Check, Outcome};
 use crate::vm::Nvdimms;
-use crate::{bench, deny, docs, fleet, proof, target_dir};
+use crate::{bench, deny, docs, fleet, page, proof, target_dir};
 
 /// Formatting, lints, unit tests, documents, then the proof on real kernels in guests
 #[derive(clap::Args)]
@@ -55,19 +55,22 @@ enum Step {
     Deny,
     /// Rules, alerts and dashboards, by promtool and by a real Prometheus
     Prometheus,
+    /// The page for people, in a headless Chromium
+    Page,
     /// What the agent adds to calls, in instructions, judged by docs/cost.json
     Cost,
     /// The figures on every kernel, and promtool on a scrape from each
     Guests,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step::Fmt,
     Step::Clippy,
     Step::Unit,
     Step::Docs,
     Step::Deny,
     Step::Prometheus,
+    Step::Page,
     Step::Guests,
     Step::Cost,
 ];
@@ -167,6 +170,7 @@ fn host_steps(steps: &[Step]) -> Report {
             Step::Docs => step("docs", &|| docs::main(&docs::Args { check: true })),
             Step::Deny => step("deny", &deny::main),
             Step::Prometheus => step("prometheus", &fleet::step),
+            Step::Page => step("page", &|| page::prove(false).map(|_| ())),
             // Once for both.
             Step::Cost if steps.contains(&Step::Guests) => {}
             Step::Guests | Step::Cost => step("build", &build_agent),
