@@ -44,6 +44,9 @@ use crate::{
     page::History,
 };
 
+/// Connections that are accepted before others get on: fewer than there are places, so that nobody is displaced who had no turn.
+const AT_ONCE: u32 = 32;
+
 /// What serves a [`Source`].
 pub struct Server {
     source: Arc<dyn Source>,
@@ -121,7 +124,7 @@ impl Server {
     async fn accept(self: Arc<Self>, listener: Listener) {
         // Those of this listener end with it.
         let mut open = JoinSet::new();
-        loop {
+        for turn in 1u32.. {
             let (stream, peer) = match listener.accept().await {
                 Ok(client) => client,
                 Err(error) if gone(&error) => continue,
@@ -139,8 +142,11 @@ impl Server {
             }
             open.spawn(connection::serve(self.clone(), stream, peer, place));
             while open.try_join_next().is_some() {}
-            // Those who are connected get their turn before the next one comes, however many knock.
-            tokio::task::yield_now().await;
+            // Those who are connected get their turn, however many knock; and who knocks must not wait long either, or a flood
+            // would keep everybody at the door.
+            if turn.is_multiple_of(AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

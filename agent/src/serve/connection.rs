@@ -1,6 +1,11 @@
 //! One connection, from its first byte to its end.
 
-use std::{convert::Infallible, io::ErrorKind, sync::Arc};
+use std::{
+    convert::Infallible,
+    io::ErrorKind,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,17 +28,29 @@ use crate::config::Limits;
 /// The least that hyper's buffer may be.
 const LEAST_BUFFER: usize = 8192;
 
+/// A request that has not had its turn by then is told to come again. One moment serves all whose turn it is, in milliseconds.
+const TURN: Duration = Duration::from_secs(2);
+
 /// Serves a client until it is done, or cut.
 pub async fn serve(server: Arc<Server>, stream: Stream, peer: Peer, place: Place) {
-    let place = Arc::new(place);
-    let limits = server.limits();
+    let mut limits = server.limits();
+    let longest = limits.connection_timeout;
     let talk = async {
+        // Nothing is made for a client that says nothing: a flood costs little more than being accepted.
+        let came = Instant::now();
+        match timeout(limits.header_timeout, stream.speaks()).await {
+            Err(_) => return Err(Reason::HeaderTimeout),
+            // It went away.
+            Ok(Err(_)) => return Ok(()),
+            Ok(Ok(())) => place.step(),
+        }
+        limits.header_timeout = limits.header_timeout.saturating_sub(came.elapsed());
         match stream {
             Stream::Unix(stream) => http(&server, &limits, stream, peer, &place).await,
             Stream::Tcp(stream) => match server.web.get().and_then(|web| web.tls_config()) {
                 None => http(&server, &limits, stream, peer, &place).await,
                 Some(config) => {
-                    let stream = Watched::new(stream, place.clone());
+                    let stream = Watched::new(stream);
                     let greeting = TlsAcceptor::from(config).accept(stream);
                     match timeout(limits.header_timeout, greeting).await {
                         Err(_) => Err(Reason::Handshake),
@@ -51,7 +68,7 @@ pub async fn serve(server: Arc<Server>, stream: Stream, peer: Peer, place: Place
         }
     };
     let end = tokio::select! {
-        end = timeout(limits.connection_timeout, talk) => end.unwrap_or(Err(Reason::Deadline)),
+        end = timeout(longest, talk) => end.unwrap_or(Err(Reason::Deadline)),
         // Counted where it was decided.
         () = place.displaced() => return,
     };
@@ -65,14 +82,15 @@ async fn http(
     limits: &Limits,
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: Peer,
-    place: &Arc<Place>,
+    place: &Place,
 ) -> Result<(), Reason> {
     let asked = std::sync::atomic::AtomicBool::new(false);
     let answered = service_fn(|request: Request<Incoming>| {
         asked.store(true, std::sync::atomic::Ordering::Relaxed);
         async move {
             place.step();
-            let reply = if let Ok(_turn) = server.requests.try_acquire() {
+            let turn = timeout(TURN, server.requests.acquire()).await;
+            let reply = if let Ok(Ok(_turn)) = turn {
                 let web = match peer {
                     // Who may open it, its permissions say.
                     Peer::Unix => None,
@@ -88,7 +106,7 @@ async fn http(
             Ok::<_, Infallible>(reply)
         }
     });
-    let stream = Watched::new(stream, place.clone());
+    let stream = Watched::new(stream);
     let end = http1::Builder::new()
         // Without a timer hyper's header timeout does nothing.
         .timer(TokioTimer::new())

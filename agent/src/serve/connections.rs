@@ -10,6 +10,10 @@ use std::{
 use tokio::sync::Notify;
 
 use super::listener::Peer;
+use crate::load;
+
+/// So many leave memory behind in pieces, which the C library would keep.
+const CROWD: usize = 32;
 
 #[derive(Debug, Default)]
 pub struct Connections(Mutex<Room>);
@@ -18,6 +22,10 @@ pub struct Connections(Mutex<Room>);
 struct Room {
     next: u64,
     open: BTreeMap<u64, Open>,
+    /// How many of them each client has.
+    held: HashMap<Peer, usize>,
+    /// The most there were since there were none.
+    crowd: usize,
 }
 
 #[derive(Debug)]
@@ -44,7 +52,7 @@ impl Connections {
         let mut room = self.lock();
         let mut gone = 0;
         while room.open.len() >= most.max(1) {
-            let Some(open) = room.last_for(owner).and_then(|id| room.open.remove(&id)) else {
+            let Some(open) = room.last_for(owner).and_then(|id| room.remove(id)) else {
                 break;
             };
             open.displaced.notify_one();
@@ -59,6 +67,8 @@ impl Connections {
             displaced: displaced.clone(),
         };
         room.open.insert(id, open);
+        *room.held.entry(owner).or_default() += 1;
+        room.crowd = room.crowd.max(room.open.len());
         drop(room);
         let place = Place {
             id,
@@ -80,15 +90,24 @@ impl Connections {
 impl Room {
     /// Which one goes for a newcomer.
     fn last_for(&self, newcomer: Peer) -> Option<u64> {
-        let mut of_owner = HashMap::from([(newcomer, 1)]);
-        for open in self.open.values() {
-            *of_owner.entry(open.owner).or_default() += 1;
-        }
-        let rank = |(_, open): &(&u64, &Open)| {
-            let held: usize = of_owner.get(&open.owner).copied().unwrap_or_default();
-            (std::cmp::Reverse(held), open.step)
+        let held = |owner: Peer| {
+            let held = self.held.get(&owner).copied().unwrap_or_default();
+            held + usize::from(owner == newcomer)
         };
-        self.open.iter().min_by_key(rank).map(|(id, _)| *id)
+        let most = self.held.keys().copied().max_by_key(|owner| held(*owner))?;
+        let of_most = self.open.iter().filter(|(_, open)| open.owner == most);
+        of_most.min_by_key(|(_, open)| open.step).map(|(id, _)| *id)
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Open> {
+        let open = self.open.remove(&id)?;
+        if let Some(held) = self.held.get_mut(&open.owner) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&open.owner);
+            }
+        }
+        Some(open)
     }
 }
 
@@ -108,7 +127,12 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.lock().open.remove(&self.id);
+        let mut room = self.connections.lock();
+        room.remove(self.id);
+        if room.open.is_empty() && std::mem::take(&mut room.crowd) >= CROWD {
+            drop(room);
+            load::give_back();
+        }
     }
 }
 

@@ -24,6 +24,10 @@ use crate::config::Listen;
 /// A connection beyond it comes a second later, when the client's SYN is sent again.
 const BACKLOG: i32 = 4096;
 
+/// Bytes of an answer that the kernel may hold for a client that does not read; it doubles this for its own bookkeeping
+/// (socket(7), `SO_SNDBUF`). Left alone it takes up to 4 MB each (`net.ipv4.tcp_wmem`).
+const SEND: usize = 128 << 10;
+
 /// A socket that listens.
 pub struct Listener {
     socket: Kind,
@@ -80,6 +84,7 @@ impl Listener {
             );
         }
         reference.set_nonblocking(true)?;
+        reference.set_send_buffer_size(SEND)?;
         let address = reference.local_addr()?;
         if let Some(at) = address.as_socket() {
             let socket = TcpListener::from_std(socket.into())?;
@@ -110,11 +115,23 @@ impl Listener {
         match &self.socket {
             Kind::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
-                // An answer is one or two writes: it must not wait for the client's acknowledgement.
-                stream.set_nodelay(true)?;
                 Ok((Stream::Tcp(stream), Peer::Tcp(peer.ip().to_canonical())))
             }
             Kind::Unix(socket) => Ok((Stream::Unix(socket.accept().await?.0), Peer::Unix)),
+        }
+    }
+}
+
+impl Stream {
+    /// Ready once the client has said something, or has gone.
+    pub(super) async fn speaks(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.readable().await?;
+                // An answer is one or two writes: it must not wait for the client's acknowledgement.
+                stream.set_nodelay(true)
+            }
+            Self::Unix(stream) => stream.readable().await,
         }
     }
 }
@@ -165,6 +182,8 @@ fn tcp(address: SocketAddr) -> Result<Listener> {
     // Connections of the process before us may still linger.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Clients' sockets have it from this one.
+    socket.set_send_buffer_size(SEND)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let socket = TcpListener::from_std(socket.into())?;

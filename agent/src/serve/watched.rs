@@ -3,7 +3,6 @@
 use std::{
     io::{self, ErrorKind},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,25 +12,20 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::connections::Place;
-
 /// A reader that takes nothing for so long is cut.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A stream that ends with [`ErrorKind::TimedOut`] when nothing of what is written goes out for [`PATIENCE`].
 pub struct Watched<S> {
     stream: S,
-    /// Until its first byte has come.
-    silent: Option<Arc<Place>>,
     /// While something waits to go out.
     waits: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Watched<S> {
-    pub const fn new(stream: S, place: Arc<Place>) -> Self {
+    pub const fn new(stream: S) -> Self {
         Self {
             stream,
-            silent: Some(place),
             waits: None,
         }
     }
@@ -57,14 +51,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context,
         buffer: &mut ReadBuf,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before
-            && let Some(place) = self.silent.take()
-        {
-            place.step();
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
