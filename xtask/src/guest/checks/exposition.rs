@@ -30,7 +30,6 @@ const METRICS: &[&str] = &[
     "daxscope_unpinned_pages_total",
 ];
 
-/// A probe is attached to a function that can be traced, or gives its reason.
 /// Points on functions that this kernel lets us trace, and on which nothing sits that is needed: 5.10 takes no fentry on
 /// functions of more than six parameters.
 fn missing(scrape: &Scrape) -> Result<u64> {
@@ -44,6 +43,7 @@ fn missing(scrape: &Scrape) -> Result<u64> {
     Ok(missing.count() as u64)
 }
 
+/// A probe is attached to a function that can be traced, or gives its reason.
 pub fn probes(scrape: &Scrape, figures: &mut Figures) -> Result<()> {
     let traceable = oracle::traceable()?;
     let mut attached = 0;
