@@ -14,13 +14,13 @@ use anyhow::{Context, Result, ensure};
 use self::browser::Browser;
 pub use self::browser::PROGRAMS;
 use self::visit::{Visit, Visitor};
-use crate::command::{cargo, run, workspace};
+use crate::command::{cargo, on_path, run, workspace};
 use crate::target_dir;
 
 /// Prove the page for people in a headless Chromium
 #[derive(clap::Args)]
 pub struct Args {
-    /// Put its pictures into docs/
+    /// Put its pictures into docs/, a third as large where this machine has pngquant
     #[arg(long)]
     keep: bool,
 }
@@ -109,8 +109,11 @@ pub fn prove(keep: bool) -> Result<String> {
             }
             let picture = visitor.look(&visit)?;
             looked += 1;
-            if visit.script || ill {
-                save(&pictures, &visit, ill, &picture)?;
+            if visit.script {
+                let picture = save(&pictures, &visit, ill, &picture)?;
+                if keep && on_path("pngquant").is_some() {
+                    shrink(&picture)?;
+                }
             }
         }
         if !ill {
@@ -134,11 +137,27 @@ pub fn prove(keep: bool) -> Result<String> {
     ))
 }
 
-fn save(dir: &Path, visit: &Visit, ill: bool, picture: &[u8]) -> Result<()> {
+fn save(dir: &Path, visit: &Visit, ill: bool, picture: &[u8]) -> Result<PathBuf> {
     let light = if visit.dark { "dark" } else { "light" };
     let state = if ill { "-ill" } else { "" };
     let path = dir.join(format!("page-{}-{light}{state}.png", visit.name));
-    fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// To a palette: what is committed stays with the project for good.
+fn shrink(picture: &Path) -> Result<()> {
+    let mut command = Command::new("pngquant");
+    command.args([
+        "--force",
+        "--strip",
+        "--speed",
+        "1",
+        "--quality",
+        "70-95",
+        "--output",
+    ]);
+    run(command.arg(picture).arg(picture))
 }
 
 /// The server of a made-up host; it ends with this.

@@ -5,8 +5,8 @@ use daxscope_common::hist::{self, OVERFLOW, SLOTS};
 use super::{figures::Slots, history::Column};
 use crate::text;
 
-/// Calls by the slot of their duration.
-pub struct Calls([u64; SLOTS]);
+/// Calls by the slot of their duration, and nanoseconds that none of them can have exceeded.
+pub struct Calls([u64; SLOTS], u64);
 
 impl Calls {
     #[must_use]
@@ -17,7 +17,7 @@ impl Calls {
                 *sum += u64::from(*n);
             }
         }
-        Self(calls)
+        Self(calls, u64::MAX)
     }
 
     #[must_use]
@@ -27,7 +27,7 @@ impl Calls {
 
     #[must_use]
     pub fn since_the_start(durations: &hist::Hist) -> Self {
-        Self(durations.slots)
+        Self(durations.slots, durations.sum)
     }
 
     #[must_use]
@@ -46,12 +46,12 @@ impl Calls {
             seen += u128::from(*calls);
             seen >= rank
         })?;
-        Some(words(slot))
+        Some(words(slot, self.1))
     }
 }
 
 /// A duration in a slot. Those at the ends have only one bound.
-fn words(slot: usize) -> String {
+fn words(slot: usize, most: u64) -> String {
     let high = hist::bound(slot);
     match slot {
         0 => format!("≤ {}", text::duration(high)),
@@ -59,7 +59,7 @@ fn words(slot: usize) -> String {
         _ => {
             let low = hist::bound(slot - 1);
             let middle = 2 * u128::from(low) * u128::from(high) / u128::from(low + high);
-            text::duration(u64::try_from(middle).unwrap_or(u64::MAX))
+            text::duration(u64::try_from(middle).unwrap_or(u64::MAX).min(most))
         }
     }
 }
@@ -79,6 +79,15 @@ mod tests {
         let told = [500, 501, 990, 991].map(|share| calls.percentile(share));
         let told = told.map(Option::unwrap_or_default);
         assert_eq!(told, ["955 ns", "7.6 µs", "7.6 µs", "1.0 s"]);
+    }
+
+    #[test]
+    fn one_call_took_no_longer_than_all_in_all() {
+        let mut durations = hist::Hist::ZERO;
+        durations.slots[hist::slot(2_300_000_000)] = 1;
+        durations.sum = 2_300_000_000;
+        let calls = Calls::since_the_start(&durations);
+        assert_eq!(calls.percentile(500).as_deref(), Some("2.3 s"));
     }
 
     #[test]

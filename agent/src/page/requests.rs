@@ -33,7 +33,7 @@ const ENTRIES: [Column; 4] = [
     ("Calls", Numbers),
     ("Pages", Numbers),
 ];
-const ERRORS: [Column; 3] = [("Way in", Words), ("Error", Words), ("Calls", Numbers)];
+const ERRORS: [Column; 3] = [("Requests", Words), ("Error", Words), ("Calls", Numbers)];
 
 pub fn html(shown: &Shown, now: &Moment) -> Html {
     let html = Html::new()
@@ -199,6 +199,7 @@ fn errors(shown: &Shown) -> Html {
     let rows: Vec<_> = failed
         .map(|row| {
             let entry = format!("{} {}", row.label("how"), row.label("entry"));
+            let entry = entry.trim_end();
             vec![
                 Html::from(entry),
                 Html::from(row.label("errno")),

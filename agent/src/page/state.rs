@@ -95,7 +95,7 @@ fn losses(shown: &Shown) -> Html {
     let lost = &shown.readiness.losses;
     let html = Html::new().raw("<section aria-labelledby=losses>\n<h2 id=losses>Losses</h2>\n");
     let html = if lost.is_empty() {
-        html.raw("<p>Nothing was lost since the start: each call that was seen was counted and timed.</p>\n")
+        html.raw("<p>Nothing was lost since the start.</p>\n")
     } else {
         let items: Html = lost
             .iter()
