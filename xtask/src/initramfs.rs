@@ -15,6 +15,10 @@ use crate::kernels::Kernel;
 /// What every guest loads, in this order. Those that a kernel does not have are named in its log.
 const MODULES: [&str; 5] = ["nfit", "nd_pmem", "dax_pmem", "device_dax", "null_blk"];
 
+/// What a root file system on a disk of QEMU needs. ext4 asks for its checksum by another way than a dependency, where that is a
+/// module of its own.
+const ROOT_MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
+
 const FOLDERS: [&str; 7] = ["proc", "sys", "dev", "tmp", "root", "host", "etc"];
 
 /// What differs between guests.
@@ -28,9 +32,16 @@ pub struct Contents {
     pub host_root: bool,
     /// What to run, for a shell; without one it is an interactive shell.
     pub command: Option<String>,
+    /// The image of a Debian that is started in place of busybox alone; it has libraries and tools of its own.
+    pub debian: Option<PathBuf>,
+    /// What is copied into that Debian: where to, and from where.
+    pub files: Vec<(PathBuf, PathBuf)>,
 }
 
 pub fn build(kernel: &Kernel, contents: &Contents) -> Result<Vec<u8>> {
+    if contents.debian.is_some() {
+        return build_for_debian(kernel, contents);
+    }
     let mut archive = Archive::default();
     for folder in FOLDERS {
         archive.directory(folder);
@@ -49,6 +60,42 @@ pub fn build(kernel: &Kernel, contents: &Contents) -> Result<Vec<u8>> {
     }
     if let Some(command) = &contents.command {
         archive.file("etc/daxscope/command", command.as_bytes());
+    }
+    Ok(archive.finish())
+}
+
+/// What comes before a Debian's own init, and goes into it from folder `debian`.
+fn build_for_debian(kernel: &Kernel, contents: &Contents) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    for folder in FOLDERS {
+        archive.directory(folder);
+    }
+    archive.file("init", include_bytes!("init-debian.sh"));
+    let busybox = on_path("busybox").context("no busybox: run `cargo xtask setup`")?;
+    add_program(&mut archive, &busybox)?;
+    let mut modules: Vec<&str> = MODULES.to_vec();
+    modules.extend(ROOT_MODULES);
+    modules.extend(contents.modules.iter().map(String::as_str));
+    add_modules(&mut archive, kernel, &modules)?;
+    let debian = Path::new("debian");
+    archive.file(
+        debian.join("etc/systemd/system/daxscope-guest.service"),
+        include_bytes!("guest.service"),
+    );
+    let own = debian.join("etc/daxscope-guest");
+    archive.file(own.join("start"), include_bytes!("guest-start.sh"));
+    if let Some(command) = &contents.command {
+        archive.file(own.join("command"), command.as_bytes());
+    }
+    let bin = Path::new("usr/local/bin");
+    let programs = contents.programs.iter().filter_map(|program| {
+        let name = program.file_name()?;
+        Some((bin.join(name), program.clone()))
+    });
+    for (there, here) in programs.chain(contents.files.iter().cloned()) {
+        let content =
+            fs::read(&here).with_context(|| format!("cannot read {}", here.display()))?;
+        archive.file(debian.join(there), &content);
     }
     Ok(archive.finish())
 }

@@ -141,6 +141,14 @@ impl Spec {
                 "virtio-net-pci,netdev=net,romfile=",
             ]);
         }
+        if let Some(image) = &self.contents.debian {
+            // What the guest writes is forgotten.
+            let drive = format!(
+                "file={},format=raw,if=none,id=root,snapshot=on,cache=unsafe",
+                image.display()
+            );
+            command.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=root"]);
+        }
         if self.contents.host_root {
             command.args([
                 "-virtfs",

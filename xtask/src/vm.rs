@@ -10,7 +10,7 @@ use crate::accel::Accel;
 use crate::command::on_path;
 use crate::initramfs::Contents;
 use crate::qemu::{CPUS, KERNEL_LOG, Spec};
-use crate::{accel, kernels, target_dir};
+use crate::{accel, debian, kernels, package, target_dir};
 
 /// A shell, or one command, in a guest with emulated persistent memory.
 #[derive(clap::Args)]
@@ -25,6 +25,9 @@ pub struct Args {
     /// Mount this machine's root folder read-only on /host
     #[arg(long)]
     host: bool,
+    /// A Debian with systemd as PID 1, in place of busybox; `cargo xtask package` first, and the package is in /packages
+    #[arg(long, conflicts_with_all = ["host", "icount"])]
+    debian: bool,
     /// Load this kernel module too
     #[arg(long = "module", value_name = "NAME")]
     modules: Vec<String>,
@@ -78,16 +81,21 @@ pub fn main(args: Args) -> Result<ExitCode> {
     let command = (!args.command.is_empty()).then(|| shell_words(&args.command));
     let interactive = command.is_none();
     let mut contents = Contents {
-        programs: programs()?,
         modules: args.modules,
         host_root: args.host,
         command,
+        ..Contents::default()
     };
-    let agent = agent()?;
-    if agent.exists() {
-        contents.programs.push(agent);
+    if args.debian {
+        installable(&mut contents)?;
     } else {
-        eprintln!("note: no /bin/daxscope in the guest; `cargo build --release` makes it");
+        contents.programs = programs()?;
+        let agent = agent()?;
+        if agent.exists() {
+            contents.programs.push(agent);
+        } else {
+            eprintln!("note: no /bin/daxscope in the guest; `cargo build --release` makes it");
+        }
     }
     let spec = Spec {
         kernel,
@@ -132,6 +140,21 @@ pub fn programs() -> Result<Vec<PathBuf>> {
             .push(on_path(tool).with_context(|| format!("no {tool}: run `cargo xtask setup`"))?);
     }
     Ok(programs)
+}
+
+/// What a guest with a Debian has: its image, this very program, and in /packages what `cargo xtask package` made.
+pub fn installable(contents: &mut Contents) -> Result<()> {
+    contents.debian = Some(debian::image()?);
+    contents
+        .programs
+        .push(std::env::current_exe().context("cannot find this program's own file")?);
+    for package in package::made()? {
+        let name = package.file_name().unwrap_or_default();
+        contents
+            .files
+            .push((PathBuf::from("packages").join(name), package.clone()));
+    }
+    Ok(())
 }
 
 /// The agent's release build, which the guests get.
