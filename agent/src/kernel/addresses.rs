@@ -1,6 +1,11 @@
 //! Where the kernel keeps a few of its variables and functions. The addresses stay in this process: nothing prints them.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, Seek as _},
+    os::fd::AsFd as _,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -12,6 +17,18 @@ pub(super) const SYMBOLS: &str = "/proc/kallsyms";
 /// Why they are all zero, and the remedy.
 pub(super) const HIDDEN: &str = "/proc/kallsyms hides the kernel's addresses: it shows them with CAP_SYSLOG (or root) and \
                                  kernel.kptr_restrict at most 1";
+
+/// Opens the kernel's list of symbols; or takes standard input, if that is the list. It shows addresses to whom its opener was
+/// (`kallsyms_show_value(file->f_cred)` in `kallsyms_open`, kernel/kallsyms.c): with `StandardInput=file:/proc/kallsyms` that
+/// is systemd, and a service needs no `CAP_SYSLOG`.
+pub(super) fn open() -> io::Result<File> {
+    if !fs::read_link("/proc/self/fd/0").is_ok_and(|input| input.as_os_str() == SYMBOLS) {
+        return File::open(SYMBOLS);
+    }
+    let mut list = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    list.rewind()?;
+    Ok(list)
+}
 
 /// Addresses by name.
 #[derive(Debug, Default)]

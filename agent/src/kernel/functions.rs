@@ -7,7 +7,7 @@ use std::{
     io::{self, BufRead, BufReader, Read as _, Seek as _},
 };
 
-use super::addresses::SYMBOLS;
+use super::addresses::{self, SYMBOLS};
 
 const MODULES: &str = "/proc/modules";
 /// What an address is called that nothing is known of.
@@ -73,7 +73,7 @@ impl Lists {
     #[must_use]
     pub fn open() -> Self {
         Self {
-            symbols: File::open(SYMBOLS),
+            symbols: addresses::open(),
             modules: File::open(MODULES),
         }
     }
@@ -127,7 +127,7 @@ impl Functions {
             text: [start, end],
             shown,
         } = nearest(list, &wanted);
-        let hidden = (!shown && !wanted.is_empty()).then(|| super::addresses::HIDDEN.to_owned());
+        let hidden = (!shown && !wanted.is_empty()).then(|| addresses::HIDDEN.to_owned());
         let ends = ends(modules);
         let within = |address: u64, function: &Function| match function.module.as_deref() {
             None => (start..=end).contains(&address),

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 
 use super::{
-    addresses::{Addresses, SYMBOLS},
+    addresses::{self, Addresses, SYMBOLS},
     btf::Btf,
     paging,
 };
@@ -50,10 +50,10 @@ impl Symbols {
         let points = crate::probes::points().flat_map(|(_, point)| point.symbols);
         let wanted: BTreeSet<&[u8]> = points.map(|name| name.as_bytes()).collect();
         let placed = [&[pagemaps::VARIABLE], paging::VARIABLES, &gup::releases()].concat();
-        let open = |path: &str| File::open(path).map(|list| BufReader::with_capacity(CHUNK, list));
+        let buffered = |list: File| BufReader::with_capacity(CHUNK, list);
         let (mut present, mut addresses) = (HashSet::new(), Addresses::default());
-        let listed = open(SYMBOLS).map(|list| {
-            each(list, |line| {
+        let listed = addresses::open().map(|list| {
+            each(buffered(list), |line| {
                 keep(&mut present, &wanted, line.name);
                 addresses.note(line, &placed);
                 // Those of modules come last, and nothing that is wanted is in a module.
@@ -69,8 +69,8 @@ impl Symbols {
             });
             found
         };
-        let traceable = TRACEABLE.iter().find_map(|path| open(path).ok());
-        let traceable = traceable.map(functions);
+        let traceable = TRACEABLE.iter().find_map(|path| File::open(path).ok());
+        let traceable = traceable.map(|list| functions(buffered(list)));
         let listed = listed.with_context(|| format!("cannot read {SYMBOLS}"));
         Self {
             traceable,

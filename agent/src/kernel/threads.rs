@@ -1,6 +1,6 @@
 //! Which threads of the host still exist.
 
-use std::{fs, path::Path};
+use std::{fs, io};
 
 /// Whether the thread ids in `/proc` are those that the kernel's own programs see: only in the first pid namespace,
 /// where a process has one id.
@@ -9,10 +9,18 @@ pub fn visible() -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| has_one_id(&status))
 }
 
-/// Whether a thread exists. The idle threads, all with id 0, do but are not listed.
+/// Whether a thread exists. Asked by a signal that is not sent (kill(2)), since a service sees its own processes only in
+/// `/proc` (`ProtectProc=`); one that belongs to somebody else answers EPERM.
 #[must_use]
 pub fn exists(thread: u32) -> bool {
-    thread == 0 || Path::new(&format!("/proc/{thread}")).exists()
+    let Ok(thread) = i32::try_from(thread) else {
+        return false;
+    };
+    // The idle threads all have id 0, which means something else to kill(2).
+    // SAFETY: no pointers, and no signal.
+    thread == 0
+        || unsafe { libc::kill(thread, 0) } == 0
+        || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
 /// From the text of `/proc/self/status`.
@@ -35,6 +43,12 @@ mod tests {
     #[test]
     fn this_thread_exists() {
         assert!(exists(std::process::id()));
+        let of_a_thread = std::thread::spawn(|| {
+            // SAFETY: no arguments.
+            let own = unsafe { libc::gettid() };
+            exists(u32::try_from(own).expect("an id"))
+        });
+        assert!(of_a_thread.join().expect("no panic"));
         // Above the highest id there can be: PID_MAX_LIMIT is 2^22 (include/linux/threads.h).
         assert!(!exists(1 << 23));
     }
