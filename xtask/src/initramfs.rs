@@ -93,8 +93,7 @@ fn build_for_debian(kernel: &Kernel, contents: &Contents) -> Result<Vec<u8>> {
         Some((bin.join(name), program.clone()))
     });
     for (there, here) in programs.chain(contents.files.iter().cloned()) {
-        let content =
-            fs::read(&here).with_context(|| format!("cannot read {}", here.display()))?;
+        let content = fs::read(&here).with_context(|| format!("cannot read {}", here.display()))?;
         archive.file(debian.join(there), &content);
     }
     Ok(archive.finish())

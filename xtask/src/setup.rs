@@ -106,6 +106,35 @@ const LINKER: [(&str, &str, Present); 3] = [
     ),
 ];
 
+/// What makes the package, and the guest that it is installed in.
+const PACKAGING: [(&str, &str, Present); 5] = [
+    (
+        "debhelper",
+        "makes the Debian package",
+        Present::Program("dh"),
+    ),
+    (
+        "lintian",
+        "Debian's own judgement of the package",
+        Present::Program("lintian"),
+    ),
+    (
+        "mmdebstrap",
+        "makes the root file system of the guests that the package is installed in",
+        Present::Program("mmdebstrap"),
+    ),
+    (
+        "fakeroot",
+        "files of that root file system belong to root, without root",
+        Present::Program("fakeroot"),
+    ),
+    (
+        "e2fsprogs",
+        "makes a disk image of it",
+        Present::Program("mke2fs"),
+    ),
+];
+
 const CLIPPY: [(&str, &str, Present); 1] = [(
     "rust-web-clippy",
     "the lints of the eBPF crate, with that compiler",
@@ -244,6 +273,7 @@ fn missing(wanted: &Install) -> Result<Vec<Missing>> {
     missing.extend(missing_linker(compiler)?);
     if wanted.tests {
         missing.extend(absent(&BROWSER));
+        missing.extend(absent(&PACKAGING));
     }
     if wanted.peers {
         missing.extend(absent(&PEERS));
