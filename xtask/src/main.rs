@@ -13,6 +13,7 @@ mod docs;
 mod ebpf;
 mod fleet;
 mod grafana;
+mod exposure;
 mod guest;
 mod initramfs;
 mod install;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::{on_path, read, read_text, workspace};
 use crate::{setup, target_dir, test, vm};
 
-/// Make the Debian package, target/package/daxscope_VERSION_amd64.deb, and let lintian judge it
+/// Make the Debian package in target/package, let lintian judge it; and one that it is an upgrade of, for the guests
 #[derive(clap::Args)]
 pub struct Args {
     /// If something is missing on this machine, list it and fail
@@ -25,9 +25,10 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         peers: false,
     })?;
     test::build_agent()?;
-    let package = build(&version())?;
-    println!("{}", lint(&package)?);
-    println!("{}", package.display());
+    for_tests()?;
+    for package in made()? {
+        println!("{}", package.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -64,6 +65,13 @@ pub fn build(version: &str) -> Result<PathBuf> {
         .env("LC_ALL", "C.UTF-8");
     read(&mut rules).context("debhelper could not make the package")?;
     Ok(file(&home, version))
+}
+
+/// What the guests install, one version after the other; lintian has no error in it.
+pub fn for_tests() -> Result<()> {
+    build(&version_before())?;
+    println!("{}", lint(&build(&version())?)?);
+    Ok(())
 }
 
 /// lintian's verdict; an error of it is one of ours.

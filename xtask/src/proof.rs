@@ -16,7 +16,7 @@ use crate::kernels::Kernel;
 use crate::qemu::{self, CPUS, Guest, Spec};
 use crate::test::{Args, minutes, print_check};
 use crate::verdict::{self, Check, End, Line, Outcome};
-use crate::vm;
+use crate::vm::{self, Nvdimms};
 use crate::{setup, target_dir};
 
 /// Under TCG on a busy machine; a guest that is well needs a few minutes.
@@ -24,7 +24,6 @@ const GUEST_LIMIT: Duration = Duration::from_mins(30);
 
 /// Runs all checks on one kernel.
 pub fn of(kernel: &Kernel, args: &Args, accel: Accel) -> Result<Vec<Check>> {
-    let start = Instant::now();
     let mut contents = Contents {
         programs: vm::programs()?,
         ..Contents::default()
@@ -41,9 +40,60 @@ pub fn of(kernel: &Kernel, args: &Args, accel: Accel) -> Result<Vec<Check>> {
         cpus: CPUS,
     };
     let dir = target_dir()?.join("guest").join(&kernel.name);
-    let _ = fs::remove_dir_all(&dir);
+    let mut ended = run(&spec, &dir, accel)?;
+    let exposition = promtool(
+        &fs::read(ended.guest.file(qemu::RESULTS)).unwrap_or_default(),
+        &ended.guest.nonce,
+    );
+    let exposition = match exposition {
+        Ok(said) => Check::new("exposition", "promtool", Outcome::Pass, said),
+        Err(error) => {
+            let error = format!("{error:#}");
+            Check::new("exposition", "promtool", Outcome::Fail, error)
+        }
+    };
+    print_check(&kernel.name, &exposition);
+    ended.checks.push(exposition);
+    Ok(ended.checks(kernel))
+}
+
+/// Runs the checks of the package, in a Debian with this kernel.
+pub fn installed(kernel: &Kernel, accel: Accel) -> Result<Vec<Check>> {
+    let mut contents = Contents {
+        command: Some("xtask guest installed".to_owned()),
+        ..Contents::default()
+    };
+    vm::installable(&mut contents)?;
+    let spec = Spec {
+        kernel: kernel.clone(),
+        // A region is made on the first; every one takes udev its time.
+        nvdimms: Nvdimms::of(&[1024]),
+        contents,
+        port: None,
+        interactive: false,
+        cpus: CPUS,
+    };
+    let dir = target_dir()?
+        .join("guest")
+        .join(format!("{}-debian", kernel.name));
+    Ok(run(&spec, &dir, accel)?.checks(kernel))
+}
+
+/// A guest that has ended.
+struct Ended {
+    guest: Guest,
+    start: Instant,
+    checks: Vec<Check>,
+    faults: Vec<String>,
+}
+
+/// Boots a guest, shows each of its checks, and waits for its end.
+fn run(spec: &Spec, dir: &Path, accel: Accel) -> Result<Ended> {
+    let start = Instant::now();
+    let kernel = &spec.kernel;
+    let _ = fs::remove_dir_all(dir);
     println!("{:16}  ....  booting {}", kernel.name, kernel.release);
-    let mut guest = spec.start(&dir, accel, Stdio::piped())?;
+    let mut guest = spec.start(dir, accel, Stdio::piped())?;
     let output = guest.child.stdout.take().context("QEMU has no stdout")?;
     let lines = lines_of(output, &guest.file("console.log"))?;
     let mut checks = Vec::new();
@@ -72,38 +122,30 @@ pub fn of(kernel: &Kernel, args: &Args, accel: Accel) -> Result<Vec<Check>> {
     let log = String::from_utf8_lossy(&fs::read(guest.file(qemu::KERNEL_LOG)).unwrap_or_default())
         .into_owned();
     let faults = verdict::faults(&end, &checks, &log);
-    let exposition = promtool(
-        &fs::read(guest.file(qemu::RESULTS)).unwrap_or_default(),
-        &guest.nonce,
-    );
-    let mut own = Vec::new();
-    own.push(match exposition {
-        Ok(said) => Check::new("exposition", "promtool", Outcome::Pass, said),
-        Err(error) => Check::new(
-            "exposition",
-            "promtool",
-            Outcome::Fail,
-            format!("{error:#}"),
-        ),
-    });
-    own.push(if faults.is_empty() {
-        Check::new(
-            "guest",
-            "clean-end",
-            Outcome::Pass,
-            format!("{} after {}", kernel.release, minutes(start.elapsed())),
-        )
-    } else {
-        Check::new("guest", "clean-end", Outcome::Fail, faults.join("; "))
-    });
-    for check in &own {
-        print_check(&kernel.name, check);
+    Ok(Ended {
+        guest,
+        start,
+        checks,
+        faults,
+    })
+}
+
+impl Ended {
+    /// What was proven, and how the guest ended.
+    fn checks(mut self, kernel: &Kernel) -> Vec<Check> {
+        let end = if self.faults.is_empty() {
+            let detail = format!("{} after {}", kernel.release, minutes(self.start.elapsed()));
+            Check::new("guest", "clean-end", Outcome::Pass, detail)
+        } else {
+            Check::new("guest", "clean-end", Outcome::Fail, self.faults.join("; "))
+        };
+        print_check(&kernel.name, &end);
+        self.checks.push(end);
+        if verdict::count(&self.checks)[1] > 0 {
+            print_tail(&kernel.name, &self.guest);
+        }
+        self.checks
     }
-    checks.extend(own);
-    if verdict::count(&checks)[1] > 0 {
-        print_tail(&kernel.name, &guest);
-    }
-    Ok(checks)
 }
 
 /// Hands on what the guest prints, line by line, and keeps it in a file.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::accel::{self, Accel};
 use crate::command::{cargo, run, workspace};
@@ -16,6 +16,7 @@ use crate::setup::{self, Install};
 use crate::verdict::{self, Check, Outcome};
 use crate::vm::Nvdimms;
 use crate::{bench, deny, docs, fleet, page, proof, target_dir};
+use crate::{bench, debian, deny, docs, exposure, package, proof, target_dir};
 
 /// Formatting, lints, unit tests, documents, then the proof on real kernels in guests
 #[derive(clap::Args)]
@@ -61,6 +62,10 @@ enum Step {
     Cost,
     /// The figures on every kernel, and promtool on a scrape from each
     Guests,
+    /// The Debian package, and how exposed systemd finds its service
+    Package,
+    /// The package in a Debian with systemd, on every kernel
+    Installed,
 }
 
 const STEPS: [Step; 9] = [
@@ -71,7 +76,9 @@ const STEPS: [Step; 9] = [
     Step::Deny,
     Step::Prometheus,
     Step::Page,
+    Step::Package,
     Step::Guests,
+    Step::Installed,
     Step::Cost,
 ];
 
@@ -101,9 +108,20 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         peers: false,
     })?;
     let guests = steps.contains(&Step::Guests);
+    let installed = steps.contains(&Step::Installed);
     let (mut reports, kernels) = thread::scope(|scope| {
         // The network is idle while this machine compiles.
-        let fetch = scope.spawn(|| if guests { fetch(&matrix) } else { Vec::new() });
+        let fetch = scope.spawn(|| {
+            let kernels = if guests || installed {
+                fetch(&matrix)
+            } else {
+                Vec::new()
+            };
+            if installed && let Err(error) = debian::image() {
+                eprintln!("{error:#}");
+            }
+            kernels
+        });
         let host = host_steps(&steps);
         (
             vec![host],
@@ -111,7 +129,11 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         )
     });
     if guests {
-        reports.extend(guest_steps(kernels, args)?);
+        let of = |kernel: &Kernel, accel| proof::of(kernel, args, accel);
+        guest_steps(&kernels, of, &mut reports)?;
+    }
+    if installed {
+        guest_steps(&kernels, proof::installed, &mut reports)?;
     }
     if steps.contains(&Step::Cost) {
         cost_steps(&matrix, &mut reports)?;
@@ -138,6 +160,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
 
 fn host_steps(steps: &[Step]) -> Report {
     let mut checks = Vec::new();
+    let (mut built, mut packaged) = (false, false);
     let mut step = |name: &str, work: &dyn Fn() -> Result<()>| {
         println!("host              ....  {name}");
         let start = Instant::now();
@@ -174,6 +197,20 @@ fn host_steps(steps: &[Step]) -> Report {
             // Once for both.
             Step::Cost if steps.contains(&Step::Guests) => {}
             Step::Guests | Step::Cost => step("build", &build_agent),
+            // Once for all who need it.
+            Step::Guests | Step::Cost | Step::Package | Step::Installed => {
+                if !std::mem::replace(&mut built, true) {
+                    step("build", &build_agent);
+                }
+                if matches!(chosen, Step::Package | Step::Installed)
+                    && !std::mem::replace(&mut packaged, true)
+                {
+                    step("package", &package::for_tests);
+                }
+                if *chosen == Step::Package {
+                    step("exposure", &exposure::judge);
+                }
+            }
         }
     }
     if steps.contains(&Step::Deny) {
@@ -226,27 +263,42 @@ fn fetch(matrix: &[String]) -> Vec<(String, Result<Kernel>)> {
         .collect()
 }
 
-fn guest_steps(kernels: Vec<(String, Result<Kernel>)>, args: &Args) -> Result<Vec<Report>> {
+/// A guest for each kernel.
+fn guest_steps(
+    kernels: &[(String, Result<Kernel>)],
+    proof: impl Fn(&Kernel, Accel) -> Result<Vec<Check>> + Sync,
+    reports: &mut Vec<Report>,
+) -> Result<()> {
     let first = kernels.iter().find_map(|(_, kernel)| kernel.as_ref().ok());
     let accel = first.map_or(Ok(Accel::Tcg), accel::choose)?;
     println!(
         "guests: {} on {accel:?}, {GUESTS_AT_ONCE} side by side",
         kernels.len()
     );
-    let prove = |(which, kernel): (String, Result<Kernel>)| {
-        let checks = kernel
-            .and_then(|kernel| proof::of(&kernel, args, accel))
-            .unwrap_or_else(|error| {
-                let check = Check::new("guest", "run", Outcome::Fail, format!("{error:#}"));
-                print_check(&which, &check);
-                vec![check]
-            });
-        Report {
-            place: which,
-            checks,
-        }
+    let prove = |(which, kernel): &(String, Result<Kernel>)| {
+        let proven = match kernel {
+            Ok(kernel) => proof(kernel, accel),
+            Err(error) => Err(anyhow!("{error:#}")),
+        };
+        let checks = proven.unwrap_or_else(|error| {
+            let check = Check::new("guest", "run", Outcome::Fail, format!("{error:#}"));
+            print_check(which, &check);
+            vec![check]
+        });
+        (which.clone(), checks)
     };
-    Ok(side_by_side(kernels, prove))
+    for (place, checks) in side_by_side(kernels.iter().collect(), prove) {
+        add(reports, place, checks);
+    }
+    Ok(())
+}
+
+/// In the line of the kernel's other proofs, if there is one.
+fn add(reports: &mut Vec<Report>, place: String, checks: Vec<Check>) {
+    match reports.iter_mut().find(|report| report.place == place) {
+        Some(report) => report.checks.extend(checks),
+        None => reports.push(Report { place, checks }),
+    }
 }
 
 /// Does the same for each, [`GUESTS_AT_ONCE`] at a time.
@@ -297,11 +349,7 @@ fn cost_steps(matrix: &[String], reports: &mut Vec<Report>) -> Result<()> {
         (suite, checks)
     };
     for (place, checks) in side_by_side(suites, judge) {
-        // In the line of the kernel's other proofs, if there is one.
-        match reports.iter_mut().find(|report| report.place == place) {
-            Some(report) => report.checks.extend(checks),
-            None => reports.push(Report { place, checks }),
-        }
+        add(reports, place, checks);
     }
     Ok(())
 }

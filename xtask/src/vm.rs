@@ -59,6 +59,18 @@ pub struct Nvdimms {
     pub sizes: Vec<Size>,
 }
 
+impl Nvdimms {
+    /// Of these sizes, in MiB.
+    pub fn of(mebibytes: &[u64]) -> Self {
+        let sizes = mebibytes.iter().map(|mebibytes| Size {
+            mebibytes: *mebibytes,
+        });
+        Self {
+            sizes: sizes.collect(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub mebibytes: u64,

@@ -34,7 +34,7 @@ use anyhow::{Context, Result};
 use super::agent::Agent;
 use super::oracle::{self, Hits};
 use super::report::{Figures, Report};
-pub use daemon::try_bpf;
+pub use daemon::{others_read_maps, try_bpf};
 use stage::Stage;
 use stop::Ending;
 

@@ -3,7 +3,7 @@
 mod confined;
 mod service;
 
-pub use confined::try_bpf;
+pub use confined::{others_read_maps, try_bpf};
 
 use crate::guest::report::Report;
 

@@ -71,7 +71,7 @@ fn status_of(pid: &str) -> Result<BTreeMap<String, String>> {
 
 /// Whether this kernel lets those without capabilities use `bpf(2)` on what they have open: it then says that there is no such
 /// file descriptor, and not that it is forbidden.
-fn others_read_maps() -> Result<bool> {
+pub fn others_read_maps() -> Result<bool> {
     let mut probe = Command::new("xtask");
     probe.args(["guest", "try-bpf"]);
     Means::Nothing.limit(&mut probe)?;

@@ -1,0 +1,58 @@
+//! `/proc/PID/status` of the service, against what its unit and its documents promise.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::{LISTEN, host};
+use crate::guest::checks::others_read_maps;
+use crate::guest::report::Figures;
+use crate::guest::scrape::Scrape;
+
+/// Bit of `CAP_BPF`, include/uapi/linux/capability.h.
+const CAP_BPF: u32 = 39;
+
+pub fn confined(figures: &mut Figures) -> Result<()> {
+    let status = status(host::pid()?)?;
+    let user = host::run(&["id", "--user", "daxscope"])?;
+    figures.equal(
+        "user",
+        user.trim(),
+        status["Uid"].split('\t').next().unwrap_or_default(),
+    );
+    // Before 5.19 maps are not read without it.
+    let left: u64 = if others_read_maps()? { 0 } else { 1 << CAP_BPF };
+    for set in ["CapEff", "CapPrm", "CapBnd"] {
+        figures.equal(set, format!("{left:016x}"), status[set].clone());
+    }
+    for set in ["CapInh", "CapAmb"] {
+        figures.equal(set, "0".repeat(16), status[set].clone());
+    }
+    figures.equal("NoNewPrivs", "1", status["NoNewPrivs"].as_str());
+    figures.equal("Seccomp (2: a filter)", "2", status["Seccomp"].as_str());
+    // One of the unit, and its own.
+    let filters: u32 = status["Seccomp_filters"].parse()?;
+    figures.holds(&format!("{filters} filters, more than one"), filters > 1);
+    let lsm = fs::read_to_string("/sys/kernel/security/lsm")?;
+    let landlock = lsm.trim().split(',').any(|name| name == "landlock");
+    let scrape = Scrape::of(LISTEN)?;
+    for layer in ["capabilities", "no_new_privs", "landlock", "seccomp"] {
+        let there = layer != "landlock" || landlock;
+        let says = scrape.value("daxscope_confined", &[("layer", layer)]);
+        figures.equal(layer, f64::from(u8::from(there)), says.unwrap_or(-1.0));
+    }
+    // How many calls it tried by itself and was refused.
+    let layers = host::readyz()?["layers"].to_string();
+    figures.note(layers);
+    Ok(())
+}
+
+fn status(pid: u32) -> Result<BTreeMap<String, String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).context("no such process")?;
+    let field = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_owned(), value.trim().to_owned()))
+    };
+    Ok(text.lines().filter_map(field).collect())
+}
