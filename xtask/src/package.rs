@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::{on_path, read, read_text, workspace};
 use crate::{setup, target_dir, test, vm};
 
-/// Make the Debian package in target/package, let lintian judge it; and one that it is an upgrade of, for the guests
+/// Make the Debian package in target/package, and let lintian judge it
 #[derive(clap::Args)]
 pub struct Args {
     /// If something is missing on this machine, list it and fail
@@ -25,36 +25,63 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         peers: false,
     })?;
     test::build_agent()?;
-    for_tests()?;
-    for package in made()? {
-        println!("{}", package.display());
-    }
+    let package = build(Version::This)?;
+    println!("{}", lint(&package)?);
+    println!("{}", package.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// As Debian writes it: ours, and the first packaging of that.
-pub fn version() -> String {
-    format!("{}-1", env!("CARGO_PKG_VERSION"))
+/// Of the package.
+#[derive(Clone, Copy)]
+enum Version {
+    This,
+    /// One that sorts before, for the sake of an upgrade.
+    Before,
 }
 
-/// What sorts before [`version`], for the sake of an upgrade.
-pub fn version_before() -> String {
-    format!("{}~before-1", env!("CARGO_PKG_VERSION"))
+impl Version {
+    /// As Debian writes it: ours, and the first packaging of that.
+    fn text(self) -> String {
+        let own = env!("CARGO_PKG_VERSION");
+        match self {
+            Self::This => format!("{own}-1"),
+            Self::Before => format!("{own}~before-1"),
+        }
+    }
+
+    fn home(self) -> Result<PathBuf> {
+        let home = target_dir()?.join("package");
+        Ok(match self {
+            Self::This => home,
+            Self::Before => home.join("before"),
+        })
+    }
+
+    fn file(self) -> Result<PathBuf> {
+        let name = format!("daxscope_{}_amd64.deb", self.text());
+        Ok(self.home()?.join(name))
+    }
 }
 
 /// Packages that are there.
 pub fn made() -> Result<Vec<PathBuf>> {
-    let home = home()?;
-    let packages = [version_before(), version()].map(|version| file(&home, &version));
+    let packages = [Version::Before.file()?, Version::This.file()?];
     Ok(packages.into_iter().filter(|file| file.is_file()).collect())
 }
 
+/// What the guests install, one version after the other; lintian has no error in it.
+pub fn for_tests() -> Result<()> {
+    build(Version::Before)?;
+    println!("{}", lint(&build(Version::This)?)?);
+    Ok(())
+}
+
 /// Packages the agent's release build.
-pub fn build(version: &str) -> Result<PathBuf> {
-    let home = home()?;
-    let stage = home.join("daxscope");
+fn build(version: Version) -> Result<PathBuf> {
+    // debhelper leaves the package beside the folder that it works in.
+    let stage = version.home()?.join("daxscope");
     let _ = fs::remove_dir_all(&stage);
-    lay_out(&stage, version)?;
+    lay_out(&stage, &version.text())?;
     let mut rules = Command::new(stage.join("debian/rules"));
     rules
         .arg("binary")
@@ -64,14 +91,7 @@ pub fn build(version: &str) -> Result<PathBuf> {
         .env("DH_VERBOSE", "")
         .env("LC_ALL", "C.UTF-8");
     read(&mut rules).context("debhelper could not make the package")?;
-    Ok(file(&home, version))
-}
-
-/// What the guests install, one version after the other; lintian has no error in it.
-pub fn for_tests() -> Result<()> {
-    build(&version_before())?;
-    println!("{}", lint(&build(&version())?)?);
-    Ok(())
+    version.file()
 }
 
 /// lintian's verdict; an error of it is one of ours.
@@ -96,14 +116,6 @@ pub fn lint(package: &Path) -> Result<String> {
     ))
 }
 
-fn home() -> Result<PathBuf> {
-    Ok(target_dir()?.join("package"))
-}
-
-fn file(home: &Path, version: &str) -> PathBuf {
-    home.join(format!("daxscope_{version}_amd64.deb"))
-}
-
 /// Where files go in the folder that debhelper works in, from where.
 const FILES: [(&str, &str); 11] = [
     ("debian/daxscope.service", "deploy/systemd/daxscope.service"),
@@ -111,12 +123,9 @@ const FILES: [(&str, &str); 11] = [
     ("debian/daxscope.tmpfiles", "deploy/systemd/tmpfiles.conf"),
     ("debian/daxscope.udev", "deploy/systemd/udev.rules"),
     ("sysusers.d/daxscope.conf", "deploy/systemd/sysusers.conf"),
+    ("examples/kprobes.conf", "deploy/systemd/kprobes.conf"),
     (
-        "examples/systemd/kprobes.conf",
-        "deploy/systemd/kprobes.conf",
-    ),
-    (
-        "examples/systemd/unix-socket.conf",
+        "examples/unix-socket.conf",
         "deploy/systemd/unix-socket.conf",
     ),
     ("etc/daxscope.toml", "deploy/daxscope.toml"),

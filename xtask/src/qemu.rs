@@ -73,9 +73,14 @@ impl Spec {
             Accel::Icount => " nokaslr norandmaps",
             Accel::Kvm | Accel::Tcg => "",
         };
+        // A start that takes seconds takes minutes on a busy machine that emulates.
+        let patient = match self.contents.debian {
+            Some(_) => " systemd.default_timeout_start_sec=10min",
+            None => "",
+        };
         command.args([
             "-append",
-            &format!("console=ttyS2 panic=-1 edd=off daxscope.nonce={nonce}{fixed}"),
+            &format!("console=ttyS2 panic=-1 edd=off daxscope.nonce={nonce}{fixed}{patient}"),
         ]);
         let input = if self.interactive {
             Stdio::inherit()

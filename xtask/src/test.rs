@@ -15,8 +15,9 @@ use crate::kernels::{self, Kernel};
 use crate::setup::{self, Install};
 use crate::verdict::{self, Check, Outcome};
 use crate::vm::Nvdimms;
-use crate::{bench, deny, docs, fleet, page, proof, target_dir};
-use crate::{bench, debian, deny, docs, exposure, package, proof, target_dir};
+use crate::{
+    bench, debian, deny, docs, exposure, fleet, manifests, package, page, proof, target_dir,
+};
 
 /// Formatting, lints, unit tests, documents, then the proof on real kernels in guests
 #[derive(clap::Args)]
@@ -62,13 +63,13 @@ enum Step {
     Cost,
     /// The figures on every kernel, and promtool on a scrape from each
     Guests,
-    /// The Debian package, and how exposed systemd finds its service
+    /// The Debian package, how exposed systemd finds its service, and the manifests for Kubernetes
     Package,
     /// The package in a Debian with systemd, on every kernel
     Installed,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     Step::Fmt,
     Step::Clippy,
     Step::Unit,
@@ -194,9 +195,6 @@ fn host_steps(steps: &[Step]) -> Report {
             Step::Deny => step("deny", &deny::main),
             Step::Prometheus => step("prometheus", &fleet::step),
             Step::Page => step("page", &|| page::prove(false).map(|_| ())),
-            // Once for both.
-            Step::Cost if steps.contains(&Step::Guests) => {}
-            Step::Guests | Step::Cost => step("build", &build_agent),
             // Once for all who need it.
             Step::Guests | Step::Cost | Step::Package | Step::Installed => {
                 if !std::mem::replace(&mut built, true) {
@@ -209,6 +207,7 @@ fn host_steps(steps: &[Step]) -> Report {
                 }
                 if *chosen == Step::Package {
                     step("exposure", &exposure::judge);
+                    step("kubernetes", &manifests::judge);
                 }
             }
         }

@@ -10,10 +10,22 @@ use crate::guest::checks::others_read_maps;
 use crate::guest::report::Figures;
 use crate::guest::scrape::Scrape;
 
-/// Bit of `CAP_BPF`, include/uapi/linux/capability.h.
+/// Bits of include/uapi/linux/capability.h.
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 pub fn confined(figures: &mut Figures) -> Result<()> {
+    with(figures, &[CAP_BPF, CAP_PERFMON])
+}
+
+/// With kprobes.conf.
+pub fn confined_again(figures: &mut Figures) -> Result<()> {
+    with(figures, &[CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN])
+}
+
+/// `given`: by the unit.
+fn with(figures: &mut Figures, given: &[u32]) -> Result<()> {
     let status = status(host::pid()?)?;
     let user = host::run(&["id", "--user", "daxscope"])?;
     figures.equal(
@@ -23,9 +35,12 @@ pub fn confined(figures: &mut Figures) -> Result<()> {
     );
     // Before 5.19 maps are not read without it.
     let left: u64 = if others_read_maps()? { 0 } else { 1 << CAP_BPF };
-    for set in ["CapEff", "CapPrm", "CapBnd"] {
+    for set in ["CapEff", "CapPrm"] {
         figures.equal(set, format!("{left:016x}"), status[set].clone());
     }
+    // Only CAP_SETPCAP could lower it, which the service never has; no_new_privs keeps all from coming back by it.
+    let bound: u64 = given.iter().map(|capability| 1u64 << capability).sum();
+    figures.equal("CapBnd", format!("{bound:016x}"), status["CapBnd"].clone());
     for set in ["CapInh", "CapAmb"] {
         figures.equal(set, "0".repeat(16), status[set].clone());
     }

@@ -78,7 +78,7 @@ pub fn drop_in(name: &str, text: &str) -> Result<()> {
 
 /// A drop-in that the package has as an example.
 pub fn example(name: &str) -> Result<String> {
-    let path = format!("/usr/share/doc/daxscope/examples/systemd/{name}");
+    let path = format!("/usr/share/doc/daxscope/examples/{name}");
     fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
 }
 

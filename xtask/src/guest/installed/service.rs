@@ -1,7 +1,5 @@
 //! The service as its users see it: what it measures, and what systemd does with it.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 
 use super::{LISTEN, host};
@@ -153,7 +151,7 @@ pub fn reload(figures: &mut Figures) -> Result<()> {
 pub fn kprobes(figures: &mut Figures) -> Result<()> {
     host::drop_in("kprobes.conf", &host::example("kprobes.conf")?)?;
     // For the next check.
-    host::drop_in("watchdog.conf", "[Service]\nWatchdogSec=4\n")?;
+    host::drop_in("watchdog.conf", "[Service]\nWatchdogSec=10\n")?;
     host::systemctl("restart")?;
     let told = host::readyz()?;
     figures.equal(
@@ -161,14 +159,16 @@ pub fn kprobes(figures: &mut Figures) -> Result<()> {
         String::new(),
         host::strings(&told["reasons"]).join("; "),
     );
-    super::confined::confined(figures)
+    super::confined::confined_again(figures)
 }
 
 /// A process that hangs is replaced.
 pub fn watchdog(figures: &mut Figures) -> Result<()> {
     let pid = host::pid()?;
     let restarts: u32 = host::property("NRestarts")?.parse()?;
-    host::run(&["kill", "-STOP", &pid.to_string()])?;
+    // SAFETY: no pointers; the process is the service's.
+    let rc = unsafe { libc::kill(i32::try_from(pid)?, libc::SIGSTOP) };
+    ensure!(rc == 0, std::io::Error::last_os_error());
     let again = host::until("another process", || {
         let now = host::pid()?;
         ensure!(
@@ -183,8 +183,5 @@ pub fn watchdog(figures: &mut Figures) -> Result<()> {
         restarts + 1,
         host::property("NRestarts")?.parse()?,
     );
-    // Its watchdog is content again.
-    std::thread::sleep(Duration::from_secs(5));
-    figures.equal("process 5 s later", again, host::pid()?);
     Ok(())
 }
