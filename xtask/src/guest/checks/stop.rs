@@ -117,10 +117,18 @@ pub fn refusals(report: &mut Report, address: SocketAddr) {
     report.check("stop/bad-value", |figures| {
         bad_usage(figures, &["run", "--mechanism", "magic"])
     });
+    report.check("stop/bad-configuration", |figures| {
+        let file = "/tmp/bad.toml";
+        std::fs::create_dir_all("/tmp")
+            .and_then(|()| std::fs::write(file, "max-connections = 0\n"))?;
+        bad_usage(figures, &["run", "--config", file])
+    });
 }
 
 fn bad_usage(figures: &mut Figures, words: &[&str]) -> Result<()> {
+    let before = Leftovers::read();
     let output = agent::run(words)?;
+    figures.equal("left behind", before.clone(), before.settle());
     figures.equal("exit code", 2, output.status.code().unwrap_or(-1));
     let told = String::from_utf8_lossy(&output.stderr);
     let culprit = words.last().copied().unwrap_or_default();
