@@ -24,8 +24,9 @@ const PACKAGES: [&str; 8] = [
 ];
 
 /// Nobody logs in, nothing is fetched, and Prometheus is started by the checks.
-const QUIET: [&str; 10] = [
+const QUIET: [&str; 11] = [
     "prometheus.service",
+    "ndctl-monitor.service",
     "getty.target",
     "apt-daily.timer",
     "apt-daily-upgrade.timer",

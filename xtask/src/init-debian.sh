@@ -20,6 +20,8 @@ cp -a /lib/modules/. /root/lib/modules/
 # Units are as they were installed: without this the first boot of a machine would set them anew.
 echo 5a3cbd6e64a94e0fb6c7d0cd4e2b9f11 >/root/etc/machine-id
 echo daxscope >/root/etc/hostname
+# As Debian's installer leaves it: without it nobody knows localhost but the C library.
+echo '127.0.0.1 localhost' >/root/etc/hosts
 
 umount /proc /sys
 mount --move /dev /root/dev

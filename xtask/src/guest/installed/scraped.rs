@@ -109,7 +109,7 @@ pub fn scraped(figures: &mut Figures) -> Result<()> {
     ])?;
     let up = host::until("Prometheus has scraped", || {
         let up = query("up{job=\"daxscope\"}")?;
-        ensure!(up.first().is_some_and(|value| value == "1"), "up is {up:?}");
+        ensure!(up.concat() == "1", "up is {up:?}: {}", targets()?);
         Ok(up)
     })?;
     figures.equal("up", "1".to_owned(), up.concat());
@@ -126,6 +126,11 @@ pub fn scraped(figures: &mut Figures) -> Result<()> {
     let series = query("scrape_samples_scraped")?.concat();
     figures.note(format!("{series} samples"));
     host::run(&["systemctl", "stop", "scraper"]).map(drop)
+}
+
+/// What Prometheus says of whom it asks.
+fn targets() -> Result<String> {
+    host::run(&["curl", "--silent", "http://127.0.0.1:9090/api/v1/targets"])
 }
 
 /// The values of an instant query.

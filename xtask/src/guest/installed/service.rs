@@ -149,6 +149,7 @@ pub fn reload(figures: &mut Figures) -> Result<()> {
 
 /// With the drop-in of the package all that is required is attached, on every kernel; and dropped again.
 pub fn kprobes(figures: &mut Figures) -> Result<()> {
+    super::scraped::clean()?;
     host::drop_in("kprobes.conf", &host::example("kprobes.conf")?)?;
     // For the next check.
     host::drop_in("watchdog.conf", "[Service]\nWatchdogSec=10\n")?;
