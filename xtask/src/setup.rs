@@ -107,7 +107,7 @@ const LINKER: [(&str, &str, Present); 3] = [
 ];
 
 /// What makes the package, and the guest that it is installed in.
-const PACKAGING: [(&str, &str, Present); 5] = [
+const PACKAGING: [(&str, &str, Present); 7] = [
     (
         "debhelper",
         "makes the Debian package",
@@ -132,6 +132,16 @@ const PACKAGING: [(&str, &str, Present); 5] = [
         "e2fsprogs",
         "makes a disk image of it",
         Present::Program("mke2fs"),
+    ),
+    (
+        "systemd",
+        "judges how exposed the service is",
+        Present::Program("systemd-analyze"),
+    ),
+    (
+        "python3-pip",
+        "fetches what judges the manifests for Kubernetes, into the cache",
+        Present::Program("pip3"),
     ),
 ];
 
