@@ -48,7 +48,7 @@ pub fn of(scrape: &Scrape) -> String {
         text,
         "\n* measured by the agent: the pages that back them in the kernel's page tables, and those tables\n\
          populate: {populate}; init: one call of memmap_init_zone_device; percentiles are\n\
-         interpolated within power-of-two buckets. Pages per second are those inside the kernel's pin calls.\n\
+         interpolated within the buckets of the histograms. Pages per second are those inside the kernel's pin calls.\n\
          The guest runs on an emulated processor: compare lines with each other, not with real machines.\n"
     );
     text
