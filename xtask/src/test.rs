@@ -1,23 +1,26 @@
 //! `cargo xtask test`: everything that CI proves, on this machine and then in guests with real kernels.
 
-use std::collections::{BTreeSet, VecDeque};
+mod host;
+mod shown;
+
+use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 
 use crate::accel::{self, Accel};
-use crate::command::{cargo, run, workspace};
-use crate::ebpf::Compiler;
 use crate::kernels::{self, Kernel};
 use crate::setup::{self, Install};
 use crate::verdict::{self, Check, Outcome};
 use crate::vm::Nvdimms;
-use crate::{
-    bench, debian, deny, docs, exposure, fleet, manifests, package, page, proof, target_dir,
-};
+use crate::{bench, debian, proof};
+
+use self::host::host_steps;
+use self::shown::print_table;
+pub use self::{host::build_agent, shown::minutes, shown::print_check};
 
 /// Formatting, lints, unit tests, documents, then the proof on real kernels in guests
 #[derive(clap::Args)]
@@ -159,102 +162,6 @@ pub fn main(args: &Args) -> Result<ExitCode> {
     })
 }
 
-fn host_steps(steps: &[Step]) -> Report {
-    let mut checks = Vec::new();
-    let (mut built, mut packaged) = (false, false);
-    let mut step = |name: &str, work: &dyn Fn() -> Result<()>| {
-        println!("host              ....  {name}");
-        let start = Instant::now();
-        let check = match work() {
-            Ok(()) => Check::new("host", name, Outcome::Pass, minutes(start.elapsed())),
-            Err(error) => Check::new("host", name, Outcome::Fail, format!("{error:#}")),
-        };
-        print_check("host", &check);
-        checks.push(check);
-    };
-    for chosen in steps {
-        match chosen {
-            Step::Fmt => step("fmt", &|| {
-                run(cargo().args(["fmt", "--all", "--", "--check"]))
-            }),
-            Step::Clippy => {
-                step("clippy", &|| {
-                    run(cargo().args([
-                        "clippy",
-                        "--quiet",
-                        "--all-targets",
-                        "--",
-                        "-D",
-                        "warnings",
-                    ]))
-                });
-                step("clippy-ebpf", &clippy_ebpf);
-            }
-            Step::Unit => step("unit", &|| run(cargo().args(["test", "--quiet"]))),
-            Step::Docs => step("docs", &|| docs::main(&docs::Args { check: true })),
-            Step::Deny => step("deny", &deny::main),
-            Step::Prometheus => step("prometheus", &fleet::step),
-            Step::Page => step("page", &|| page::prove(false).map(|_| ())),
-            // Once for all who need it.
-            Step::Guests | Step::Cost | Step::Package | Step::Installed => {
-                if !std::mem::replace(&mut built, true) {
-                    step("build", &build_agent);
-                }
-                if matches!(chosen, Step::Package | Step::Installed)
-                    && !std::mem::replace(&mut packaged, true)
-                {
-                    step("package", &package::for_tests);
-                }
-                if *chosen == Step::Package {
-                    step("exposure", &exposure::judge);
-                    step("kubernetes", &manifests::judge);
-                }
-            }
-        }
-    }
-    if steps.contains(&Step::Deny) {
-        let check = deny::advisories();
-        print_check("host", &check);
-        checks.push(check);
-    }
-    Report {
-        place: "host".to_owned(),
-        checks,
-    }
-}
-
-fn clippy_ebpf() -> Result<()> {
-    let compiler =
-        Compiler::find().context("no compiler for the eBPF crate: run `cargo xtask setup`")?;
-    let mut command = compiler.clippy();
-    command.current_dir(workspace());
-    command.args([
-        "--quiet",
-        "--package",
-        "daxscope-ebpf",
-        "-Z",
-        "build-std=core",
-        "--target",
-        "bpfel-unknown-none",
-    ]);
-    // As agent/build.rs does: the crate asks for the machine that it traces, which is not its target.
-    command.env(
-        "CARGO_ENCODED_RUSTFLAGS",
-        format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
-    );
-    // A folder of its own: another compiler would throw away what the others have built.
-    command
-        .arg("--target-dir")
-        .arg(target_dir()?.join("clippy-ebpf"))
-        .args(["--", "-D", "warnings"]);
-    run(&mut command)
-}
-
-/// The agent as users build it; the guests get this file.
-pub fn build_agent() -> Result<()> {
-    run(cargo().args(["build", "--release", "--quiet", "--package", "daxscope"]))
-}
-
 fn fetch(matrix: &[String]) -> Vec<(String, Result<Kernel>)> {
     matrix
         .iter()
@@ -351,102 +258,4 @@ fn cost_steps(matrix: &[String], reports: &mut Vec<Report>) -> Result<()> {
         add(reports, place, checks);
     }
     Ok(())
-}
-
-pub fn print_check(place: &str, check: &Check) {
-    let Check {
-        outcome,
-        group,
-        name,
-        detail,
-    } = check;
-    let name = if place == group {
-        name.clone()
-    } else {
-        format!("{group}/{name}")
-    };
-    // What passed is not read again; the whole line is in the guest's console log.
-    let shown = if *outcome == Outcome::Pass { 100 } else { 2000 };
-    let more = if detail.chars().count() > shown {
-        "…"
-    } else {
-        ""
-    };
-    let detail: String = detail.chars().take(shown).collect();
-    println!("{place:16}  {}  {name}  {detail}{more}", outcome.word());
-}
-
-/// Kernels down, groups of checks across.
-fn print_table(reports: &[Report]) {
-    let (host, guests): (Vec<_>, Vec<_>) =
-        reports.iter().partition(|report| report.place == "host");
-    for check in host.iter().flat_map(|report| &report.checks) {
-        print!("\n{:16}  {}", check.name, check.outcome.word());
-    }
-    println!();
-    if guests.is_empty() {
-        return;
-    }
-    let groups: BTreeSet<&str> = guests
-        .iter()
-        .flat_map(|report| &report.checks)
-        .map(|check| check.group.as_str())
-        .collect();
-    print!("\n{:16}", "kernel");
-    for group in &groups {
-        print!("  {group:>12}");
-    }
-    println!();
-    let mut guests = guests;
-    guests.sort_by(|a, b| a.place.cmp(&b.place));
-    for report in guests {
-        print!("{:16}", report.place);
-        for group in &groups {
-            let of: Vec<Check> = report
-                .checks
-                .iter()
-                .filter(|check| check.group == *group)
-                .cloned()
-                .collect();
-            print!("  {:>12}", cell(verdict::count(&of)));
-        }
-        println!();
-    }
-}
-
-fn cell([passed, failed, skipped]: [usize; 3]) -> String {
-    match (passed + failed + skipped, failed, skipped) {
-        (0, ..) => "-".to_owned(),
-        (all, 0, 0) => format!("{all} ok"),
-        (_, 0, skipped) => format!("{passed} ok, {skipped} skip"),
-        (all, failed, _) => format!("{failed}/{all} FAIL"),
-    }
-}
-
-pub fn minutes(time: Duration) -> String {
-    let seconds = time.as_secs();
-    if seconds < 60 {
-        format!("{:.1} s", time.as_secs_f64())
-    } else {
-        format!("{} min {:02} s", seconds / 60, seconds % 60)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Duration, cell, minutes};
-
-    #[test]
-    fn cells_show_the_worst_first() {
-        assert_eq!(cell([0, 0, 0]), "-");
-        assert_eq!(cell([3, 0, 0]), "3 ok");
-        assert_eq!(cell([3, 0, 1]), "3 ok, 1 skip");
-        assert_eq!(cell([3, 2, 1]), "2/6 FAIL");
-    }
-
-    #[test]
-    fn times_are_readable() {
-        assert_eq!(minutes(Duration::from_millis(1500)), "1.5 s");
-        assert_eq!(minutes(Duration::from_secs(125)), "2 min 05 s");
-    }
 }
