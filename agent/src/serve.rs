@@ -20,7 +20,7 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -47,15 +47,30 @@ use crate::{
 /// Connections that are accepted before others get on: fewer than there are places, so that nobody is displaced who had no turn.
 const AT_ONCE: u32 = 32;
 
+/// What clients are held to, until the next reload.
+#[derive(Clone)]
+struct InForce {
+    limits: Limits,
+    /// Requests that may be in flight. A reload makes a new one: those who have a turn, or wait for one, keep it.
+    turns: Arc<Semaphore>,
+}
+
+impl InForce {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            limits: limits.clone(),
+            turns: Arc::new(Semaphore::new(limits.requests)),
+        }
+    }
+}
+
 /// What serves a [`Source`].
 pub struct Server {
     source: Arc<dyn Source>,
     moments: Arc<Moments>,
     web: Arc<Current>,
-    limits: Mutex<Limits>,
+    in_force: Mutex<InForce>,
     connections: Arc<Connections>,
-    /// Requests that may be in flight.
-    requests: Semaphore,
     counts: Arc<Counts>,
 }
 
@@ -79,9 +94,8 @@ impl Server {
             moments: Moments::new(source.clone(), own),
             source,
             web,
-            limits: Mutex::new(config.limits.clone()),
+            in_force: Mutex::new(InForce::new(&config.limits)),
             connections,
-            requests: Semaphore::new(config.limits.requests),
             counts,
         })
     }
@@ -104,21 +118,31 @@ impl Server {
         stopped.await;
     }
 
-    /// Takes over what can change while it serves: limits (but for those of requests in flight), and the web configuration,
+    /// Takes over what can change while it serves: limits, for who comes or asks from now on, and the web configuration,
     /// which is read again.
     ///
     /// # Errors
     /// When the web configuration is broken; the one before stays in force.
     pub fn reload(&self, config: &Config) -> Result<()> {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = config.limits.clone();
+        {
+            let mut in_force = self.lock();
+            if in_force.limits != config.limits {
+                *in_force = InForce::new(&config.limits);
+            }
+        }
         self.web.reload(config.web_config.as_deref())
     }
 
+    fn lock(&self) -> MutexGuard<'_, InForce> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn limits(&self) -> Limits {
-        self.limits
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().limits.clone()
+    }
+
+    fn turns(&self) -> Arc<Semaphore> {
+        self.lock().turns.clone()
     }
 
     async fn accept(self: Arc<Self>, listener: Listener) {
@@ -135,7 +159,7 @@ impl Server {
                     continue;
                 }
             };
-            let most = self.limits().connections;
+            let most = self.lock().limits.connections;
             let (place, displaced) = self.connections.enter(peer, most);
             for _ in 0..displaced {
                 self.counts.cut(Reason::Displaced);

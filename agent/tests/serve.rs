@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use daxscope::{config::Limits, metrics};
+use daxscope::{
+    config::{Config, Limits},
+    metrics,
+};
 use flate2::read::GzDecoder;
 use served::{Made, Served, asked, request};
 
@@ -305,4 +308,49 @@ fn who_does_not_get_on_is_cut() {
     });
     assert!(asks.count() > 2);
     assert!(began.elapsed() < Duration::from_secs(20), "it never ended");
+}
+
+#[test]
+fn limits_change_while_it_serves() {
+    let served = Served::plain("limits", Made::default());
+    let idle = |count: usize| -> Vec<TcpStream> {
+        let connect = |_| TcpStream::connect(served.port).expect("connects");
+        (0..count).map(connect).collect()
+    };
+    let open = |text: &str| series(text)["daxscope_http_connections"];
+    let metrics = || served.get("/metrics", &[]).text().to_owned();
+    let _many = idle(9);
+    assert_eq!(open(&metrics()), 10.0);
+    let change = |limits: Limits| {
+        let config = Config {
+            limits,
+            ..Config::default()
+        };
+        served.server.reload(&config).expect("no web configuration");
+    };
+    change(Limits {
+        connections: 3,
+        header_timeout: Duration::from_millis(200),
+        ..Limits::default()
+    });
+    // Those who were there before have the limits that they came with, but not more places.
+    let text = metrics();
+    assert_eq!(open(&text), 3.0);
+    let displaced = "daxscope_http_connections_rejected_total{reason=\"displaced\"}";
+    // The one that asked first may have been among them still.
+    let displaced = series(&text)[displaced];
+    assert!((7.0..=8.0).contains(&displaced), "{displaced}");
+    let mut late = TcpStream::connect(served.port).expect("connects");
+    late.set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("set");
+    let read = late.read(&mut [0]).expect("cut by the new header timeout");
+    assert_eq!(read, 0);
+    // One request in flight at a time is enough for one after the other.
+    change(Limits {
+        requests: 1,
+        ..Limits::default()
+    });
+    for _ in 0..3 {
+        assert_eq!(served.get("/metrics", &[]).status, 200);
+    }
 }

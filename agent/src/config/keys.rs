@@ -92,7 +92,7 @@ pub static KEYS: [Key; 17] = [
         about: "Connections at one time; for one more, the one is closed that has not got on for longest, and counted",
         more: "Of the client that has most of them: who floods displaces himself.",
         field: Field::Count(|config| &mut config.limits.connections, 1..=65536),
-        reloads: false,
+        reloads: true,
     },
     Key {
         name: "max-requests",
@@ -101,7 +101,7 @@ pub static KEYS: [Key; 17] = [
         about: "Requests in flight at one time; more are answered by 503",
         more: "",
         field: Field::Count(|config| &mut config.limits.requests, 1..=65536),
-        reloads: false,
+        reloads: true,
     },
     Key {
         name: "header-timeout",
@@ -113,7 +113,7 @@ pub static KEYS: [Key; 17] = [
             |config| &mut config.limits.header_timeout,
             second(1)..=second(300),
         ),
-        reloads: false,
+        reloads: true,
     },
     Key {
         name: "connection-timeout",

@@ -89,7 +89,7 @@ async fn http(
         asked.store(true, std::sync::atomic::Ordering::Relaxed);
         async move {
             place.step();
-            let turn = timeout(TURN, server.requests.acquire()).await;
+            let turn = timeout(TURN, server.turns().acquire_owned()).await;
             let reply = if let Ok(Ok(_turn)) = turn {
                 let web = match peer {
                     // Who may open it, its permissions say.
