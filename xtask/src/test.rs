@@ -19,7 +19,7 @@ use crate::vm::Nvdimms;
 use crate::{bench, debian, proof};
 
 use self::host::host_steps;
-use self::shown::print_table;
+use self::shown::{print_failed, print_table};
 pub use self::{host::build_agent, shown::minutes, shown::print_check};
 
 /// Formatting, lints, unit tests, documents, then the proof on real kernels in guests
@@ -143,6 +143,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         cost_steps(&matrix, &mut reports)?;
     }
     print_table(&reports);
+    print_failed(&reports);
     let all: Vec<Check> = reports
         .into_iter()
         .flat_map(|report| report.checks)

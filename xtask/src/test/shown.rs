@@ -29,6 +29,24 @@ pub fn print_check(place: &str, check: &Check) {
     println!("{place:16}  {}  {name}  {detail}{more}", outcome.word());
 }
 
+/// What is wrong, once more: who reads only the end of a long log must not miss it.
+pub fn print_failed(reports: &[Report]) {
+    let failed: Vec<(&str, &Check)> = reports
+        .iter()
+        .flat_map(|report| {
+            let of = |check| (report.place.as_str(), check);
+            report.checks.iter().map(of)
+        })
+        .filter(|(_, check)| check.outcome == Outcome::Fail)
+        .collect();
+    if !failed.is_empty() {
+        println!("\nfailed:");
+    }
+    for (place, check) in failed {
+        print_check(place, check);
+    }
+}
+
 /// Kernels down, groups of checks across.
 pub fn print_table(reports: &[Report]) {
     let (host, guests): (Vec<_>, Vec<_>) =
