@@ -80,10 +80,10 @@ impl Spec {
         };
         // A test of the timer, at boot, counts its ticks: where others keep the processor from the emulator there are too few, and
         // the kernel panics ("IO-APIC + timer doesn't work", timer_irq_works(), arch/x86/kernel/apic/io_apic.c).
-        const ALWAYS: &str = "console=ttyS2 panic=-1 edd=off no_timer_check";
+        let always = "console=ttyS2 panic=-1 edd=off no_timer_check";
         command.args([
             "-append",
-            &format!("{ALWAYS} daxscope.nonce={nonce}{fixed}{patient}"),
+            &format!("{always} daxscope.nonce={nonce}{fixed}{patient}"),
         ]);
         let input = if self.interactive {
             Stdio::inherit()
