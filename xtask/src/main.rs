@@ -18,6 +18,7 @@ mod guest;
 mod initramfs;
 mod install;
 mod kernels;
+mod links;
 mod manifests;
 mod mirror;
 mod package;
