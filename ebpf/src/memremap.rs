@@ -21,7 +21,7 @@ use daxscope_common::{
 use crate::{
     call::{Call, point},
     field::read,
-    gup::GUP_PAGEMAPS,
+    gup::count::GUP_PAGEMAPS,
     hist::{add, record},
     layout::layout,
     page::{self, NO_PAGEMAP},

@@ -18,7 +18,7 @@ use core::{arch::asm, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
-use super::count_run;
+use super::count::count_run;
 use crate::{
     field::word,
     layout::layout,

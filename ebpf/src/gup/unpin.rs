@@ -8,7 +8,7 @@ use daxscope_common::{
 };
 
 use super::{
-    RELEASED, count_released, count_run,
+    count::{RELEASED, count_released, count_run},
     flight::{self, RELEASE},
     holders::{self, RANGE},
     runs::{DEVICE, count_runs, is_of},
