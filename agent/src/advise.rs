@@ -8,6 +8,7 @@ mod words;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::Args;
 
 pub use self::{
     json::json,
@@ -15,7 +16,7 @@ pub use self::{
     words::Words,
 };
 use crate::{
-    cli::{AdviseArgs, DEGRADED},
+    cli::{DEGRADED, SurveyArgs},
     inventory::{
         self, Inventory,
         account::{self, Account, Formula},
@@ -24,6 +25,17 @@ use crate::{
     },
     kernel::Kernel,
 };
+
+#[derive(Args)]
+pub struct AdviseArgs {
+    /// A dax device, block device or namespace: dax0.0, pmem0, namespace0.0; all if left out
+    device: Option<String>,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    survey: SurveyArgs,
+}
 
 /// One device: what it is, and what it could be.
 pub struct Advice<'a> {

@@ -3,16 +3,26 @@
 use std::{collections::BTreeSet, fmt, process::ExitCode};
 
 use anyhow::Result;
+use clap::Args;
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{CheckArgs, DEGRADED, FAILED},
+    cli::{DEGRADED, FAILED, ProbeArgs},
     inventory::Survey,
     kernel::{Kernel, privileges::Privileges},
     load::{self, Mechanism, Probes, Verdict},
     probes::health,
     text::{self, Flush},
 };
+
+#[derive(Args)]
+pub struct CheckArgs {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    probes: ProbeArgs,
+}
 
 /// The verdicts on all points, taken together.
 pub struct Verdicts<'a>(pub &'a [Verdict]);

@@ -10,13 +10,14 @@ pub mod tell;
 pub mod users;
 mod words;
 
-use std::{path::Path, process::ExitCode};
+use std::{net::SocketAddr, path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
+use clap::Args;
 
 use self::users::{Users, Wanted};
 use crate::{
-    cli::{DEGRADED, HoldersArgs},
+    cli::{DEGRADED, SurveyArgs},
     inventory::{
         self, Inventory, Source,
         account::{self, Account},
@@ -25,6 +26,20 @@ use crate::{
     },
     kernel::{Kernel, facts::Facts},
 };
+
+#[derive(Args)]
+pub struct HoldersArgs {
+    /// A dax device, block device or namespace: dax0.0, pmem0, namespace0.0; all if left out
+    device: Option<String>,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Address and port of the daemon
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9954")]
+    from: SocketAddr,
+    #[command(flatten)]
+    survey: SurveyArgs,
+}
 
 /// Stands for the device of pins that were there when their pagemap was taken down.
 pub const GONE: &str = "(gone)";

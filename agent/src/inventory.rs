@@ -23,7 +23,7 @@ mod xarray;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::print::print;
+pub(crate) use self::print::{InventoryArgs, print};
 pub use self::{
     backing::Surveyor,
     survey::{Survey, take},

@@ -6,9 +6,10 @@ mod words;
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::Result;
+use clap::Args;
 
 use crate::{
-    cli::{DEGRADED, ListArgs},
+    cli::{DEGRADED, SurveyArgs},
     inventory::{
         self, Inventory, Source,
         account::{self, Account, Formula},
@@ -17,6 +18,15 @@ use crate::{
     },
     kernel::{Kernel, facts::Facts, vmstat},
 };
+
+#[derive(Args)]
+pub struct ListArgs {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    survey: SurveyArgs,
+}
 
 /// Everything that `list` shows.
 pub struct Report<'a> {

@@ -1,14 +1,30 @@
 //! The hidden verb `inventory`: all that was found, with how long it took.
 
 use std::{
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
+use clap::Args;
 
 use super::{Pagemap, Survey};
-use crate::{cli::InventoryArgs, kernel::Kernel};
+use crate::kernel::Kernel;
+
+#[derive(Args)]
+pub struct InventoryArgs {
+    /// Time to measure in, for all pagemaps together; ms
+    #[arg(long, default_value_t = 1000)]
+    budget: u64,
+    /// As of the other verbs
+    #[arg(long, value_name = "FILE")]
+    btf: Option<PathBuf>,
+    /// Record the kernel memory that is read, for agent/tests/memory
+    #[cfg(feature = "record")]
+    #[arg(long)]
+    record: bool,
+}
 
 /// Prints an inventory, a pagemap a line; bytes and milliseconds.
 ///
