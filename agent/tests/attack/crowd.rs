@@ -9,7 +9,7 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use crate::client::{Target, figure, rest, status};
+use crate::client::{Target, figure, status};
 
 /// For so long they stay.
 const STAY: Duration = Duration::from_secs(4);
@@ -188,34 +188,40 @@ fn cut(target: &Target) -> Result<f64, String> {
     Ok(sum)
 }
 
+/// What clients count of two outcomes, all at one time, together. Each is given its number.
+fn counted(
+    clients: usize,
+    client: impl Fn(usize) -> Result<[u32; 2], String> + Sync,
+) -> Result<[u32; 2], String> {
+    thread::scope(|scope| {
+        let client = &client;
+        let start = |number| scope.spawn(move || client(number));
+        let clients: Vec<_> = (0..clients).map(start).collect();
+        let mut sum = [0; 2];
+        for client in clients {
+            let [one, other] = client.join().map_err(|_| "a client panicked")??;
+            sum = [sum[0] + one, sum[1] + other];
+        }
+        Ok(sum)
+    })
+}
+
 /// Real scrapes, from many at one time, again and again.
 pub fn eager(target: &Target, size: f64) -> Result<String, String> {
     let end = Instant::now() + STAY.mul_f64(size.max(0.1));
     let request = target.request("/metrics").into_bytes();
-    let counts = thread::scope(|scope| {
-        let client = || {
-            scope.spawn(|| {
-                let mut counts = [0u32; 2];
-                while Instant::now() < end {
-                    let answer = target.ask(&request).map_err(|error| error.to_string())?;
-                    match status(&answer) {
-                        Some(200) => counts[0] += 1,
-                        Some(503) => counts[1] += 1,
-                        other => return Err(format!("a scrape was answered with {other:?}")),
-                    }
-                }
-                Ok(counts)
-            })
-        };
-        let clients: Vec<_> = (0..20).map(|_| client()).collect();
-        let mut sum = [0; 2];
-        for client in clients {
-            let counts = client.join().map_err(|_| "a client panicked")??;
-            sum = [sum[0] + counts[0], sum[1] + counts[1]];
+    let [served, later] = counted(20, |_| {
+        let mut counts = [0; 2];
+        while Instant::now() < end {
+            let answer = target.ask(&request).map_err(|error| error.to_string())?;
+            match status(&answer) {
+                Some(200) => counts[0] += 1,
+                Some(503) => counts[1] += 1,
+                other => return Err(format!("a scrape was answered with {other:?}")),
+            }
         }
-        Ok::<_, String>(sum)
+        Ok(counts)
     })?;
-    let [served, later] = counts;
     Ok(format!(
         "20 clients, {served} scrapes, {later} told to come later"
     ))
@@ -236,35 +242,27 @@ pub fn half_greeted(target: &Target, size: f64) -> Result<String, String> {
 
 /// Passwords that are wrong, each another one: each costs the server a check.
 pub fn passwords(target: &Target, size: f64) -> Result<String, String> {
+    const CLIENTS: usize = 4;
     let count = part(60, size);
-    let counts = thread::scope(|scope| {
-        let client = |first: usize| {
-            scope.spawn(move || {
-                let mut counts = [0u32; 2];
-                for index in (first..count).step_by(4) {
-                    let wrong = BASE64_STANDARD.encode(format!("{}:{index}", ["ann", "bob"][index % 2]));
-                    let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {wrong}\r\nConnection: close\r\n\r\n");
-                    let mut stream = target.open().map_err(|error| error.to_string())?;
-                    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-                    let answer = rest(&mut stream).map_err(|error| error.to_string())?;
-                    match status(&answer) {
-                        Some(401) => counts[0] += 1,
-                        Some(503) => counts[1] += 1,
-                        other => return Err(format!("a wrong password was answered with {other:?}")),
-                    }
-                }
-                Ok(counts)
-            })
-        };
-        let clients: Vec<_> = (0..4).map(client).collect();
-        let mut sum = [0; 2];
-        for client in clients {
-            let counts = client.join().map_err(|_| "a client panicked")??;
-            sum = [sum[0] + counts[0], sum[1] + counts[1]];
+    let wrong = |index: usize| {
+        let user = ["ann", "bob"][index % 2];
+        let wrong = BASE64_STANDARD.encode(format!("{user}:{index}"));
+        let head = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close";
+        let request = format!("{head}\r\nAuthorization: Basic {wrong}\r\n\r\n");
+        target.ask(request.as_bytes())
+    };
+    let [refused, later] = counted(CLIENTS, |first| {
+        let mut counts = [0; 2];
+        for index in (first..count).step_by(CLIENTS) {
+            let answer = wrong(index).map_err(|error| error.to_string())?;
+            match status(&answer) {
+                Some(401) => counts[0] += 1,
+                Some(503) => counts[1] += 1,
+                other => return Err(format!("a wrong password was answered with {other:?}")),
+            }
         }
-        Ok::<_, String>(sum)
+        Ok(counts)
     })?;
-    let [refused, later] = counts;
     if refused == 0 {
         return Err("none was refused".into());
     }

@@ -8,6 +8,8 @@ mod client;
 mod crowd;
 mod healthy;
 mod host;
+#[path = "../support/made.rs"]
+mod made;
 mod malformed;
 mod process;
 mod tls;

@@ -2,83 +2,23 @@
 
 #![allow(dead_code, reason = "not all is of use to each")]
 
+#[path = "made.rs"]
+mod made;
+
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
+    sync::Arc,
 };
 
-use anyhow::Result;
 use daxscope::{
     config::{Config, Limits, Listen},
-    load::Verdict,
-    probes,
-    serve::{
-        Server,
-        listener::Listener,
-        source::{Readiness, Source},
-        web::Web,
-    },
-    snapshot::{Kind, Sample, Snapshot, Value},
+    serve::{Server, listener::Listener, web::Web},
 };
-use daxscope_common::hist::{Hist, SLOTS};
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 
-/// A host with a moment that never changes, and how often it was read.
-#[derive(Default)]
-pub struct Made {
-    pub read: AtomicUsize,
-    pub reasons: Vec<String>,
-    /// A value of every label.
-    pub label: String,
-}
-
-impl Source for Made {
-    fn snapshot(&self) -> Snapshot {
-        self.read.fetch_add(1, Relaxed);
-        let own = daxscope::serve::METRICS;
-        let of_probes = probes::metrics().filter(|metric| !own.contains(metric));
-        let sample = |metric| Sample {
-            metric,
-            labels: vec![self.label.clone(); metric.labels.len()],
-            value: match metric.kind {
-                Kind::Histogram(_) => Value::Durations(Box::new(Hist {
-                    sum: 3 << 30,
-                    slots: [1; SLOTS],
-                })),
-                _ if metric.name == "process_start_time_seconds" => Value::Real(1_700_000_000.25),
-                _ => Value::Count(7),
-            },
-        };
-        Snapshot {
-            samples: of_probes.map(sample).collect(),
-        }
-    }
-
-    fn verdicts(&self) -> &[Verdict] {
-        &[]
-    }
-
-    fn readiness(&self) -> Readiness {
-        Readiness {
-            reasons: self.reasons.clone(),
-            layers: vec![("seccomp", Err("not in this kernel".into()))],
-            self_test: Some(Ok("4 pages counted".into())),
-            losses: vec![],
-        }
-    }
-
-    fn written(&self, _took: Duration) {}
-
-    fn holders(&self) -> Option<Result<String>> {
-        None
-    }
-}
+pub use self::made::Made;
 
 /// A server of this process, on a port and a unix socket.
 pub struct Served {
