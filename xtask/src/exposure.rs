@@ -11,8 +11,9 @@ use crate::target_dir;
 
 /// Drop-ins that go along, and how much exposure they may have: 0 to 10, less is better. The last is for hosts that want kprobes,
 /// and pays for `CAP_SYS_ADMIN`.
-const LIMITS: [(Option<&str>, f64); 3] = [
+const LIMITS: [(Option<&str>, f64); 4] = [
     (None, 1.5),
+    (Some("dynamic-user.conf"), 1.5),
     (Some("unix-socket.conf"), 0.8),
     (Some("kprobes.conf"), 1.7),
 ];

@@ -117,13 +117,17 @@ pub fn lint(package: &Path) -> Result<String> {
 }
 
 /// Where files go in the folder that debhelper works in, from where.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("debian/daxscope.service", "deploy/systemd/daxscope.service"),
     ("debian/daxscope.socket", "deploy/systemd/daxscope.socket"),
     ("debian/daxscope.tmpfiles", "deploy/systemd/tmpfiles.conf"),
     ("debian/daxscope.udev", "deploy/systemd/udev.rules"),
     ("sysusers.d/daxscope.conf", "deploy/systemd/sysusers.conf"),
     ("examples/kprobes.conf", "deploy/systemd/kprobes.conf"),
+    (
+        "examples/dynamic-user.conf",
+        "deploy/systemd/dynamic-user.conf",
+    ),
     (
         "examples/unix-socket.conf",
         "deploy/systemd/unix-socket.conf",

@@ -1,9 +1,11 @@
 //! The proof of the package: installed in a Debian, started by systemd as PID 1, and asked what it does and may do.
 //!
 //! Every start costs an emulated guest ten seconds, so the checks follow one life of the package: an older version comes, it
-//! is configured, upgraded, given kprobes, stopped by the watchdog, moved to a unix socket, removed and purged.
+//! is given another user, configured, upgraded, given kprobes, stopped by the watchdog, moved to a unix socket, removed and
+//! purged.
 
 mod confined;
+mod dynamic;
 mod host;
 mod life;
 mod scraped;
@@ -29,6 +31,7 @@ pub fn main() -> Result<()> {
     report.check("service/counts", service::counts);
     report.check("service/two-agents", service::two);
     report.check("service/reload", service::reload);
+    report.check("service/dynamic-user", dynamic::dynamic);
     report.check("package/upgrade", life::upgrade);
     report.check("prometheus/tls-and-password", scraped::scraped);
     report.check("service/kprobes", service::kprobes);

@@ -16,23 +16,37 @@ const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 pub fn confined(figures: &mut Figures) -> Result<()> {
+    package_user(figures)?;
+    without_kprobes(figures)
+}
+
+/// Whoever it runs as.
+pub fn without_kprobes(figures: &mut Figures) -> Result<()> {
     with(figures, &[CAP_BPF, CAP_PERFMON])
 }
 
 /// With kprobes.conf.
-pub fn confined_again(figures: &mut Figures) -> Result<()> {
+pub fn with_kprobes(figures: &mut Figures) -> Result<()> {
+    package_user(figures)?;
     with(figures, &[CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN])
+}
+
+fn package_user(figures: &mut Figures) -> Result<()> {
+    let user = host::run(&["id", "--user", "daxscope"])?.trim().parse()?;
+    figures.equal("user", user, uid(host::pid()?)?);
+    Ok(())
+}
+
+/// Whom a process runs as.
+pub fn uid(pid: u32) -> Result<u32> {
+    let status = status(pid)?;
+    let real = status["Uid"].split('\t').next().unwrap_or_default();
+    Ok(real.parse()?)
 }
 
 /// `given`: by the unit.
 fn with(figures: &mut Figures, given: &[u32]) -> Result<()> {
     let status = status(host::pid()?)?;
-    let user = host::run(&["id", "--user", "daxscope"])?;
-    figures.equal(
-        "user",
-        user.trim(),
-        status["Uid"].split('\t').next().unwrap_or_default(),
-    );
     // Before 5.19 maps are not read without it.
     let left: u64 = if others_read_maps()? { 0 } else { 1 << CAP_BPF };
     for set in ["CapEff", "CapPrm"] {

@@ -160,7 +160,7 @@ pub fn kprobes(figures: &mut Figures) -> Result<()> {
         String::new(),
         host::strings(&told["reasons"]).join("; "),
     );
-    super::confined::confined_again(figures)
+    super::confined::with_kprobes(figures)
 }
 
 /// A process that hangs is replaced.
