@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use crate::apt::Suite;
 use crate::cache::{self, Lock};
 use crate::command::{cargo, on_path, read, run};
-use crate::mirror;
 use crate::setup::{self, BPF_LINKER, CARGO_DENY};
 
 /// Whether this machine's suite has such a package.
@@ -89,14 +88,15 @@ pub fn linker(llvm: u32) -> Result<()> {
     run(&mut command)
 }
 
-/// Only the tool: to install the package would start a Prometheus server on this machine.
-pub fn promtool() -> Result<()> {
-    let home = setup::promtool_home()?;
+/// Unpacked only: to install the package would start a server on this machine.
+pub fn prometheus() -> Result<()> {
+    let home = setup::prometheus_home()?;
     let _lock = Lock::take(&home)?;
-    let suite = Suite::open(&mirror::own_suite()?, home.join("apt"))?;
-    eprintln!("promtool: downloading prometheus of {}", suite.name);
+    let suite = Suite::open(setup::PROMETHEUS_OF, home.join("apt"))?;
+    eprintln!("prometheus: downloading that of {}", suite.name);
     suite.refresh()?;
-    suite.unpack(&["prometheus".to_owned()], &home.join("root"))
+    let packages = ["prometheus", "promtool"].map(str::to_owned);
+    suite.unpack(&packages, &home.join("root"))
 }
 
 /// A package of `PyPI`, into a folder.

@@ -180,6 +180,8 @@ const FUNCLATENCY: [(&str, &str, Present); 1] = [(
 
 pub const BPF_LINKER: &str = "0.13.0";
 pub const CARGO_DENY: &str = "0.20.2";
+/// The first Debian suite whose Prometheus is built with the discovery of Kubernetes. It runs on Debian 12 and later.
+pub const PROMETHEUS_OF: &str = "trixie";
 /// What this version of bpf-linker can be built for (its cargo features `llvm-N`).
 const LLVM: std::ops::RangeInclusive<u32> = 21..=23;
 
@@ -203,7 +205,7 @@ impl Missing {
 enum How {
     Apt,
     BpfLinker(u32),
-    Promtool,
+    Prometheus,
     Deny,
     /// Cannot be told before the others are here.
     Later,
@@ -214,7 +216,7 @@ impl fmt::Display for Missing {
         let how = match self.how {
             How::Apt => "apt-get install",
             How::BpfLinker(_) => "cargo install, into the cache",
-            How::Promtool => "unpacked into the cache, nothing is installed",
+            How::Prometheus => "unpacked into the cache, nothing is installed",
             How::Deny => "from PyPI or built, into the cache",
             How::Later => "after the above",
         };
@@ -263,7 +265,7 @@ fn round(missing: &[Missing]) -> Result<()> {
     for one in missing {
         match one.how {
             How::BpfLinker(llvm) => install::linker(llvm)?,
-            How::Promtool => install::promtool()?,
+            How::Prometheus => install::prometheus()?,
             How::Deny => install::deny()?,
             How::Apt | How::Later => {}
         }
@@ -292,8 +294,8 @@ fn missing(wanted: &Install) -> Result<Vec<Missing>> {
         }
     }
     if wanted.tests && (promtool()?.is_none() || prometheus()?.is_none()) {
-        let why = "Prometheus' own check of our metrics, from Debian's package prometheus";
-        missing.push(Missing::new("promtool", why, How::Promtool));
+        let why = "the real one, and its own checks, from Debian's packages";
+        missing.push(Missing::new("prometheus", why, How::Prometheus));
     }
     if wanted.tests && deny()?.is_none() {
         let why = "licences, sources and known flaws of what we build from";
@@ -357,20 +359,24 @@ pub fn linker(llvm: u32) -> Result<PathBuf> {
     Ok(cache::dir()?.join(format!("bpf-linker-llvm-{llvm}/bin/bpf-linker")))
 }
 
-/// promtool, if it is on PATH or in the cache.
+/// promtool, if it is in the cache.
 pub fn promtool() -> Result<Option<PathBuf>> {
-    let cached = promtool_home()?.join("root/usr/bin/promtool");
-    Ok(on_path("promtool").or_else(|| cached.is_file().then_some(cached)))
+    of_prometheus("promtool")
 }
 
 /// Prometheus itself, which comes with promtool.
 pub fn prometheus() -> Result<Option<PathBuf>> {
-    let cached = promtool_home()?.join("root/usr/bin/prometheus");
-    Ok(on_path("prometheus").or_else(|| cached.is_file().then_some(cached)))
+    of_prometheus("prometheus")
 }
 
-pub fn promtool_home() -> Result<PathBuf> {
-    Ok(cache::dir()?.join("promtool"))
+/// Never one that is on PATH: Debian 12's finds nothing in Kubernetes, and what passes should not depend on the machine.
+fn of_prometheus(program: &str) -> Result<Option<PathBuf>> {
+    let cached = prometheus_home()?.join("root/usr/bin").join(program);
+    Ok(cached.is_file().then_some(cached))
+}
+
+pub fn prometheus_home() -> Result<PathBuf> {
+    Ok(cache::dir()?.join(format!("prometheus-{PROMETHEUS_OF}")))
 }
 
 /// cargo-deny, if it is on PATH or in the cache.
