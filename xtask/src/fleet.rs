@@ -1,11 +1,16 @@
 //! `cargo xtask fleet`: what is beside the agent for Prometheus and Grafana, used for real: promtool's checks, and one Prometheus
 //! that scrapes simulated hosts, evaluates the rules and answers every query of the dashboards.
 
+mod cluster;
+mod config;
 mod hosts;
 mod judge;
 mod rules;
+mod secrets;
 mod server;
+mod shipped;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -15,8 +20,10 @@ use anyhow::{Context, Result, ensure};
 use crate::command::workspace;
 use crate::setup::{self, Install};
 use crate::target_dir;
+use config::{Config, write};
 use hosts::Hosts;
 use server::Prometheus;
+use shipped::Shipped;
 
 /// One Prometheus against many simulated hosts: scrape time, series, rule evaluation
 #[derive(clap::Args)]
@@ -35,6 +42,9 @@ pub struct Args {
     interval: u64,
 }
 
+/// Of the configurations in deploy/prometheus, in seconds.
+const AS_SHIPPED: u64 = 15;
+
 /// What the gate takes.
 const SHORT: Args = Args {
     hosts: 100,
@@ -48,24 +58,38 @@ pub fn main(args: &Args) -> Result<()> {
         tests: true,
         peers: false,
     })?;
+    clean()?;
     observe(args)
 }
 
 /// The step `prometheus` of the gate.
 pub fn step() -> Result<()> {
     rules::check()?;
-    observe(&SHORT)
+    clean()?;
+    // They are scraped while the others are.
+    let shipped = Shipped::start()?;
+    observe(&SHORT)?;
+    shipped.judge()
 }
 
 fn observe(args: &Args) -> Result<()> {
     ensure!(
-        args.hosts > 2,
-        "--hosts: two of them are ill, so 3 at least"
+        (3..60_000).contains(&args.hosts),
+        "--hosts: two of them are ill, so 3 at least, and each has an address: below 60000"
     );
     let template = fs::read_to_string(workspace().join("deploy/testdata/exposition.txt"))
         .context("cannot read deploy/testdata/exposition.txt")?;
     let hosts = Hosts::start(&template, args.hosts)?;
-    let prometheus = Prometheus::start(&folder()?, &hosts, args.interval)?;
+    let at = folder()?.join("hosts");
+    fs::create_dir_all(&at).with_context(|| format!("cannot create {}", at.display()))?;
+    write(&at.join("hosts.json"), &hosts.targets().to_string())?;
+    let every = |what: &str, seconds: u64| format!("  {what}: {seconds}s\n");
+    let mut config = Config::read("prometheus-file.yml")?.at(&at)?;
+    for what in ["scrape_interval", "evaluation_interval"] {
+        config = config.put(&every(what, AS_SHIPPED), &every(what, args.interval))?;
+    }
+    config.write(&at)?;
+    let prometheus = Prometheus::start(&at)?;
     let all = |expr: &str| prometheus.one(expr);
     wait("every host is scraped", Duration::from_mins(3), || {
         #[expect(clippy::cast_precision_loss, reason = "a number of hosts")]
@@ -81,11 +105,21 @@ fn observe(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Where everything of this is.
 fn folder() -> Result<PathBuf> {
-    let folder = target_dir()?.join("fleet");
+    Ok(target_dir()?.join("fleet"))
+}
+
+fn clean() -> Result<()> {
+    let folder = folder()?;
     let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    Ok(folder)
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))
+}
+
+/// An address of the loopback device, in a network that is this process's own.
+fn own_net(third: u8, fourth: u8) -> Ipv4Addr {
+    let own = u8::try_from(std::process::id() % 200).unwrap_or_default();
+    Ipv4Addr::new(127, 20 + own, third, fourth)
 }
 
 /// Asks again and again; what cannot be asked yet is not so yet.

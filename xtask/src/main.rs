@@ -19,6 +19,7 @@ mod initramfs;
 mod install;
 mod kernels;
 mod links;
+mod made_host;
 mod manifests;
 mod mirror;
 mod package;
@@ -30,6 +31,7 @@ mod table;
 mod test;
 mod verdict;
 mod vm;
+mod yaml;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

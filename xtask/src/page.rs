@@ -5,16 +5,16 @@ mod using;
 mod visit;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use self::browser::Browser;
 pub use self::browser::PROGRAMS;
 use self::visit::{Visit, Visitor};
-use crate::command::{cargo, on_path, run, workspace};
+use crate::command::{on_path, run, workspace};
+use crate::made_host::{self, MadeHost};
 use crate::target_dir;
 
 /// Prove the page for people in a headless Chromium
@@ -83,19 +83,13 @@ pub fn prove(keep: bool) -> Result<String> {
     };
     fs::create_dir_all(&pictures)
         .with_context(|| format!("cannot create {}", pictures.display()))?;
-    run(cargo().args([
-        "build",
-        "--quiet",
-        "--package",
-        "daxscope",
-        "--example",
-        "made_host",
-    ]))?;
+    made_host::build()?;
     let mut browser = Browser::start(&target_dir()?.join("page-profile"))?;
     let mut faults = Vec::new();
     let mut looked = 0;
     for ill in [false, true] {
-        let host = MadeHost::start(ill)?;
+        let words: &[&str] = if ill { &["--ill"] } else { &[] };
+        let host = MadeHost::start(words)?;
         let mut visitor = Visitor {
             browser: &mut browser,
             address: host.address.clone(),
@@ -158,46 +152,4 @@ fn shrink(picture: &Path) -> Result<()> {
         "--output",
     ]);
     run(command.arg(picture).arg(picture))
-}
-
-/// The server of a made-up host; it ends with this.
-struct MadeHost {
-    child: Child,
-    address: String,
-}
-
-impl MadeHost {
-    fn start(ill: bool) -> Result<Self> {
-        let program: PathBuf = target_dir()?.join("debug/examples/made_host");
-        let mut command = Command::new(&program);
-        if ill {
-            command.arg("--ill");
-        }
-        // Its standard input ends with us, and it with that, however we end.
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let mut address = String::new();
-        let output = child.stdout.take().context("no standard output")?;
-        BufReader::new(output).read_line(&mut address)?;
-        let host = Self {
-            child,
-            address: address.trim().to_owned(),
-        };
-        ensure!(
-            !host.address.is_empty(),
-            "the made-up host does not serve: {}",
-            program.display()
-        );
-        Ok(host)
-    }
-}
-
-impl Drop for MadeHost {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

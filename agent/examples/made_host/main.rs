@@ -1,5 +1,5 @@
-//! A host that is made up, for looking at the page without a kernel: `cargo run --example made_host`, with `--ill`
-//! for one that has troubles. It prints its address and ends with its standard input.
+//! A host that is made up, served by the daemon's own server, for looking at the page and for scraping without a kernel:
+//! `cargo run --example made_host`. It prints its address and ends with its standard input.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -12,6 +12,7 @@ mod host;
 
 use std::{
     io::Read as _,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -26,6 +27,7 @@ use daxscope::{
         Server,
         listener::Listener,
         source::{Readiness, Source},
+        web::Web,
     },
     snapshot::Snapshot,
 };
@@ -145,21 +147,37 @@ fn history(host: &mut Host, now: Instant) -> History {
     history
 }
 
+#[derive(clap::Parser)]
+struct Args {
+    /// One that has troubles
+    #[arg(long)]
+    ill: bool,
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: std::net::SocketAddr,
+    #[arg(long, value_name = "FILE")]
+    web_config: Option<PathBuf>,
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let ill = std::env::args().any(|argument| argument == "--ill");
+    let args = <Args as clap::Parser>::parse();
     let began = Instant::now();
-    let mut host = Host::new(ill);
+    let mut host = Host::new(args.ill);
     let history = history(&mut host, began);
     let made = Made {
         host: Mutex::new(host),
         began,
-        verdicts: verdicts(ill),
+        verdicts: verdicts(args.ill),
     };
-    let config = Config::default();
-    let server = Server::new(&config, None, Arc::new(made));
+    let web = args.web_config.as_deref().map(Web::read).transpose()?;
+    let config = Config {
+        listen: vec![Listen::Tcp(args.listen)],
+        web_config: args.web_config,
+        ..Config::default()
+    };
+    let server = Server::new(&config, web, Arc::new(made));
     server.remember(history);
-    let listener = Listener::bind(&Listen::Tcp(([127, 0, 0, 1], 0).into()), 0)?;
+    let listener = Listener::bind(&Listen::Tcp(args.listen), 0)?;
     println!("{}", listener.at());
     // It ends with whoever started it.
     let (gone, ended) = tokio::sync::oneshot::channel::<()>();

@@ -9,6 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use socket2::{Domain, Socket, Type};
+
+use super::own_net;
 
 /// This one has a probe missing and is not ready.
 pub const ILL: usize = 0;
@@ -16,19 +19,20 @@ pub const ILL: usize = 0;
 pub const DOWN: usize = 1;
 
 pub struct Hosts {
-    pub address: SocketAddr,
+    port: u16,
     pub count: usize,
 }
 
 /// Requests that are answered at one time.
 const THREADS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Scrapes that wait for their turn.
+const BACKLOG: i32 = 1024;
 
 impl Hosts {
     pub fn start(template: &str, count: usize) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .context("cannot get a loopback port for the simulated hosts")?;
-        let address = listener.local_addr()?;
+        let listener = listen().context("cannot get a loopback port for the simulated hosts")?;
+        let port = listener.local_addr()?.port();
         let answers = Arc::new(Answers {
             lines: lines(template),
             began: Instant::now(),
@@ -43,28 +47,48 @@ impl Hosts {
                 }
             });
         }
-        Ok(Self { address, count })
+        Ok(Self { port, count })
     }
 
-    /// `host-0007`
+    /// The `instance` that the configuration makes of its address.
     pub fn name(host: usize) -> String {
-        format!("host-{host:04}")
+        address(host).to_string()
     }
 
-    /// As Prometheus' file discovery reads them: all at one address, told apart by path.
+    /// As Prometheus' file discovery reads them.
     pub fn targets(&self) -> serde_json::Value {
         let target = |host: usize| {
             serde_json::json!({
-                "targets": [self.address.to_string()],
-                "labels": {
-                    "__metrics_path__": format!("/{host}"),
-                    "instance": Self::name(host),
-                    "cluster": if host.is_multiple_of(2) { "even" } else { "odd" },
-                },
+                "targets": [format!("{}:{}", address(host), self.port)],
+                "labels": {"cluster": if host.is_multiple_of(2) { "even" } else { "odd" }},
             })
         };
         (0..self.count).map(target).collect()
     }
+}
+
+/// At every address of the loopback device, and no other device: a host for each.
+fn listen() -> Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind_device(Some(b"lo"))?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn address(host: usize) -> Ipv4Addr {
+    // Never cut: the number of hosts is below 255 times 250.
+    #[expect(clippy::cast_possible_truncation, reason = "as said")]
+    own_net((host / 250) as u8, (1 + host % 250) as u8)
+}
+
+/// The host at an address.
+fn host(at: SocketAddr) -> Option<usize> {
+    let SocketAddr::V4(at) = at else {
+        return None;
+    };
+    let [_, _, hundreds, rest] = at.ip().octets();
+    Some(usize::from(hundreds) * 250 + usize::from(rest.checked_sub(1)?))
 }
 
 struct Answers {
@@ -139,8 +163,7 @@ impl Answers {
             header.clear();
             reader.read_line(&mut header)?;
         }
-        let path = request.split(' ').nth(1).unwrap_or_default();
-        let host = path.trim_start_matches('/').parse().ok();
+        let host = host(stream.local_addr()?).filter(|_| request.starts_with("GET /metrics "));
         let (status, body) = match host {
             Some(DOWN) | None => ("503 Service Unavailable", String::new()),
             Some(host) => ("200 OK", self.exposition(host)),

@@ -1,26 +1,26 @@
 //! What promtool says of the rules and configurations, and whether each alert is tested both ways.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::command::{read_text, workspace};
-use crate::{setup, target_dir};
+use crate::setup;
 
-const FOLDER: &str = "deploy/prometheus";
-const KUBERNETES: &str = "prometheus-kubernetes.yml";
+use super::config::{FOLDER, read};
+
 const TESTS: [&str; 2] = ["alerts_test.yml", "alerts_week_test.yml"];
 
 pub fn check() -> Result<()> {
     // Files that they name (certificates, passwords) are on the operator's machine.
-    let configs = ["prometheus-file.yml", "prometheus-tls.yml"];
+    let configs = [
+        "prometheus-file.yml",
+        "prometheus-tls.yml",
+        "prometheus-kubernetes.yml",
+    ];
     let check = ["check", "config", "--syntax-only"];
     read_text(promtool()?.args(check).args(configs))?;
-    let without = target_dir()?.join("prometheus-kubernetes.yml");
-    fs::write(&without, without_discovery(&read(KUBERNETES)?)?)?;
-    read_text(promtool()?.args(check).arg(&without))?;
     read_text(promtool()?.args(["check", "rules", "rules.yml", "alerts.yml"]))?;
     read_text(promtool()?.args(["test", "rules"]).args(TESTS))?;
     let tests = TESTS
@@ -34,23 +34,6 @@ pub fn check() -> Result<()> {
         ensure!(silent, "no test in {FOLDER} in which {alert} does not fire");
     }
     Ok(())
-}
-
-fn read(name: &str) -> Result<String> {
-    let file = workspace().join(FOLDER).join(name);
-    fs::read_to_string(file).with_context(|| format!("cannot read {FOLDER}/{name}"))
-}
-
-/// Debian's Prometheus is built without the discovery of Kubernetes: everything but that can be checked.
-fn without_discovery(config: &str) -> Result<String> {
-    const WORD: &str = "    kubernetes_sd_configs:\n";
-    let (before, block) = config
-        .split_once(WORD)
-        .context("no kubernetes_sd_configs")?;
-    let block: Vec<&str> = block.split_inclusive('\n').collect();
-    let inside = block.iter().take_while(|line| line.starts_with("     "));
-    let after = block[inside.count()..].concat();
-    Ok(format!("{before}    static_configs: []\n{after}"))
 }
 
 fn promtool() -> Result<Command> {

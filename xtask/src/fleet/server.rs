@@ -10,8 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::{hosts::Hosts, wait};
-use crate::command::workspace;
+use super::wait;
 use crate::setup;
 
 pub struct Prometheus {
@@ -22,23 +21,9 @@ pub struct Prometheus {
 const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Prometheus {
-    /// With the project's rules, on those hosts, every `interval` seconds.
-    pub fn start(folder: &Path, hosts: &Hosts, interval: u64) -> Result<Self> {
+    /// With the configuration in that folder, where it keeps its data too.
+    pub fn start(folder: &Path) -> Result<Self> {
         let program = setup::prometheus()?.context("no prometheus: run `cargo xtask setup`")?;
-        let rules = workspace().join("deploy/prometheus");
-        let rule = |name: &str| rules.join(name).display().to_string();
-        let config = serde_json::json!({
-            "global": {
-                "scrape_interval": format!("{interval}s"),
-                "scrape_timeout": format!("{}s", interval.min(10)),
-                "evaluation_interval": format!("{interval}s"),
-            },
-            "rule_files": [rule("rules.yml"), rule("alerts.yml")],
-            "scrape_configs": [{"job_name": "daxscope", "file_sd_configs": [{"files": ["hosts.json"]}]}],
-        });
-        // JSON is YAML.
-        write(&folder.join("prometheus.yml"), &config)?;
-        write(&folder.join("hosts.json"), &hosts.targets())?;
         // Nobody holds it until Prometheus does, which then says so if somebody was faster.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let log = File::create(folder.join("prometheus.log"))?;
@@ -103,10 +88,6 @@ impl Drop for Prometheus {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn write(path: &Path, json: &Value) -> Result<()> {
-    fs::write(path, json.to_string()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// By HTTP/1.0, to which nobody answers in chunks.
