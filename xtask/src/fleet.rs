@@ -4,7 +4,9 @@
 mod cluster;
 mod config;
 mod hosts;
+mod ill;
 mod judge;
+mod queries;
 mod rules;
 mod secrets;
 mod server;
@@ -100,7 +102,7 @@ fn observe(args: &Args) -> Result<()> {
     thread::sleep(Duration::from_secs(args.seconds.max(4 * args.interval)));
     judge::rules(&prometheus)?;
     judge::alerts(&prometheus)?;
-    judge::queries(&prometheus, args.interval)?;
+    queries::judge(&prometheus, args.interval)?;
     println!("{}", judge::figures(&prometheus, args)?);
     Ok(())
 }

@@ -6,7 +6,7 @@ mod host;
 
 use serde_json::Value;
 
-pub use board::{Board, Fill};
+pub use board::{Asked, Board, Fill};
 
 /// Their paths in the repository, and what they are made from.
 pub fn boards() -> [(&'static str, Board); 2] {
@@ -46,14 +46,36 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_those_that_a_reader_sees() {
+        let asked = |query: &str, legend| {
+            let query = query.to_owned();
+            board::Asked {
+                panel: "",
+                legend,
+                query,
+            }
+            .labels()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(asked("sum by (le, a) (x)", "{{b}} mean"), ["a", "b", "le"]);
+        assert_eq!(
+            asked("histogram_quantile(0.9, sum by (le, a) (x))", ""),
+            ["a"]
+        );
+    }
+
+    #[test]
     fn variables_are_filled_in() {
         let fill = Fill {
             instance: "a",
             rate_interval: "10s",
         };
         for (path, board) in boards() {
-            for (panel, query) in board.queries(&fill) {
-                assert!(!query.contains('$'), "{path}: {panel}: {query}");
+            for asked in board.queries(&fill) {
+                let query = &asked.query;
+                assert!(!query.contains('$'), "{path}: {}: {query}", asked.panel);
             }
         }
     }

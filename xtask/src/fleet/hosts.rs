@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
 
-use super::own_net;
+use super::{ill, own_net};
 
-/// This one has a probe missing and is not ready.
+/// This one has all that is in [`ill`].
 pub const ILL: usize = 0;
 /// This one answers nothing.
 pub const DOWN: usize = 1;
@@ -34,7 +34,8 @@ impl Hosts {
         let listener = listen().context("cannot get a loopback port for the simulated hosts")?;
         let port = listener.local_addr()?.port();
         let answers = Arc::new(Answers {
-            lines: lines(template),
+            healthy: lines(template),
+            ill: lines(&ill::exposition(template)?),
             began: Instant::now(),
         });
         for _ in 0..THREADS {
@@ -92,7 +93,8 @@ fn host(at: SocketAddr) -> Option<usize> {
 }
 
 struct Answers {
-    lines: Vec<Line>,
+    healthy: Vec<Line>,
+    ill: Vec<Line>,
     began: Instant,
 }
 
@@ -134,7 +136,6 @@ fn lines(template: &str) -> Vec<Line> {
             })
             .unwrap_or(name);
         let change = match kinds.get(family).map(String::as_str) {
-            _ if name.starts_with("process_") => Change::Constant,
             Some("counter" | "histogram") => Change::Counter,
             Some("gauge") if is_size(name) => Change::Device,
             _ => Change::Constant,
@@ -182,7 +183,12 @@ impl Answers {
         #[expect(clippy::cast_precision_loss, reason = "seconds")]
         let grown = own * (10 + self.began.elapsed().as_secs()) as f64;
         let mut text = String::with_capacity(1 << 16);
-        for line in &self.lines {
+        let lines = if host == ILL {
+            &self.ill
+        } else {
+            &self.healthy
+        };
+        for line in lines {
             // Writing to a String cannot fail.
             let _ = match line {
                 Line::Same(line) => writeln!(text, "{line}"),
@@ -192,24 +198,11 @@ impl Answers {
                         Change::Counter => grown,
                         Change::Device => own,
                     };
-                    let value = if host == ILL {
-                        ill(series, *value)
-                    } else {
-                        *value
-                    };
                     writeln!(text, "{series} {}", value * factor)
                 }
             };
         }
         text
-    }
-}
-
-fn ill(series: &str, value: f64) -> f64 {
-    match series {
-        "daxscope_ready" => 0.0,
-        r#"daxscope_probes_missing{family="gup"}"# => 2.0,
-        _ => value,
     }
 }
 
@@ -223,7 +216,8 @@ mod tests {
     #[test]
     fn counters_of_a_host_grow_by_one_factor() {
         let answers = Answers {
-            lines: lines(TEMPLATE),
+            healthy: lines(TEMPLATE),
+            ill: lines("daxscope_ready 0"),
             began: Instant::now(),
         };
         let text = answers.exposition(6);

@@ -1,14 +1,14 @@
 //! What a Prometheus that has run for a while must be able to say, and what it took.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::hosts::{DOWN, Hosts, ILL};
-use super::{Args, server::Prometheus};
+use super::{Args, ill, queries, server::Prometheus};
 use crate::command::workspace;
-use crate::grafana;
 
 const SEVERITIES: [&str; 3] = ["critical", "warning", "info"];
 const RUNBOOKS: &str = "https://github.com/daxscope/daxscope/blob/main/docs/runbooks/";
@@ -23,7 +23,11 @@ pub fn rules(prometheus: &Prometheus) -> Result<()> {
             alert(name, rule)?;
         } else {
             let series = prometheus.query(name)?;
-            ensure!(!series.is_empty(), "rule {name} recorded nothing");
+            let counts = |one: &Value| queries::value(one).is_some_and(|value| value != 0.0);
+            ensure!(
+                series.iter().any(counts),
+                "rule {name} recorded nothing but 0, or nothing at all"
+            );
         }
     }
     Ok(())
@@ -54,65 +58,25 @@ fn each_rule(answer: &Value) -> impl Iterator<Item = &Value> {
     groups.flat_map(|group| group["rules"].as_array().into_iter().flatten())
 }
 
-/// Pending alerts are those of the hosts that are ill, and no others.
+/// Pending alerts are those of the hosts that are ill, and no others; and every alert is pending, but for those that take longer.
 pub fn alerts(prometheus: &Prometheus) -> Result<()> {
-    let mut expected = vec![
-        format!("DaxscopeDown {}", Hosts::name(DOWN)),
-        format!("DaxscopeNotReady {}", Hosts::name(ILL)),
-        format!("DaxscopeProbeNotAttached {}", Hosts::name(ILL)),
-    ];
+    let of_ill = |(alert, device): &(&str, &str)| format!("{alert} {} {device}", Hosts::name(ILL));
+    let mut expected: BTreeSet<String> = ill::ALERTS.iter().map(of_ill).collect();
+    expected.insert(format!("DaxscopeDown {} ", Hosts::name(DOWN)));
     let series = prometheus.query("ALERTS")?;
     let told = |one: &Value| {
-        let labels = &one["metric"];
-        format!(
-            "{} {}",
-            text(&labels["alertname"]),
-            text(&labels["instance"])
-        )
+        let label = |name| text(&one["metric"][name]);
+        let [alert, instance, device] = ["alertname", "instance", "device"].map(label);
+        format!("{alert} {instance} {device}")
     };
-    let mut found: Vec<String> = series.iter().map(told).collect();
-    found.sort();
-    expected.sort();
+    let found: BTreeSet<String> = series.iter().map(told).collect();
     ensure!(found == expected, "alerts are {found:?}, not {expected:?}");
+    let answer = prometheus.json("/api/v1/rules?type=alert")?;
+    let all: BTreeSet<&str> = each_rule(&answer).map(|rule| text(&rule["name"])).collect();
+    let names = expected.iter().filter_map(|one| one.split(' ').next());
+    let known: BTreeSet<&str> = names.chain(ill::OF_HISTORY).collect();
+    ensure!(all == known, "there are the alerts {all:?}, not {known:?}");
     Ok(())
-}
-
-/// Every query of the dashboards gives at least one series, for one host and for all.
-pub fn queries(prometheus: &Prometheus, interval: u64) -> Result<()> {
-    // As Grafana computes $__rate_interval: four scrapes.
-    let rate_interval = format!("{}s", 4 * interval);
-    let healthy = Hosts::name(DOWN + 1);
-    let mut asked = 0;
-    for (path, board) in grafana::boards() {
-        for instance in [healthy.as_str(), ".*"] {
-            if board.one_host && instance == ".*" {
-                continue;
-            }
-            let fill = grafana::Fill {
-                instance,
-                rate_interval: &rate_interval,
-            };
-            for (panel, query) in board.queries(&fill) {
-                // Of the healthy host there are no alerts.
-                if instance != ".*" && query.contains("ALERTS") {
-                    continue;
-                }
-                let series = prometheus.query(&query);
-                let series = series.with_context(|| format!("{path}: {panel}: {query}"))?;
-                if !series.iter().any(has_value) {
-                    bail!("{path}: {panel} shows nothing: {query}: {series:?}");
-                }
-                asked += 1;
-            }
-        }
-    }
-    println!("{asked} queries of dashboards, each with series");
-    Ok(())
-}
-
-/// A number; 0 by 0 is none.
-fn has_value(series: &Value) -> bool {
-    text(&series["value"][1]) != "NaN"
 }
 
 /// For docs/fleet.md.

@@ -1,5 +1,7 @@
 //! What a dashboard is, and how Grafana wants it written down (schema version 39: Grafana 10.4 and later).
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 const SCHEMA: u32 = 39;
@@ -61,6 +63,33 @@ pub struct Query {
     pub expr: String,
     /// `{{label}}` is filled in; in a table the name of the column.
     pub legend: &'static str,
+}
+
+/// A query of a panel, or of a variable.
+pub struct Asked {
+    pub panel: &'static str,
+    pub legend: &'static str,
+    pub query: String,
+}
+
+impl Asked {
+    /// Labels that its series must have: those that it groups by or names in the legend. A quantile's `le` is used up.
+    pub fn labels(&self) -> BTreeSet<&str> {
+        fn between<'a>(text: &'a str, begin: &str, end: &str) -> Vec<&'a str> {
+            let parts = text.split(begin).skip(1);
+            parts
+                .filter_map(|part| Some(part.split_once(end)?.0))
+                .collect()
+        }
+        let grouped = between(&self.query, "by (", ")");
+        let grouped = grouped.iter().flat_map(|all| all.split(", "));
+        let named = between(self.legend, "{{", "}}");
+        let used_up = |label: &&str| *label == "le" && self.query.contains("histogram_quantile");
+        grouped
+            .chain(named)
+            .filter(|label| !used_up(label))
+            .collect()
+    }
 }
 
 /// What stands for the variables when a query is tried out.
@@ -265,16 +294,23 @@ impl Board {
         self.rows.iter().flat_map(|row| &row.panels)
     }
 
-    /// Every query, with its panel, as Prometheus gets it; those of the variables too.
-    pub fn queries(&self, fill: &Fill) -> Vec<(&'static str, String)> {
+    /// Every query as Prometheus gets it, always in the same order; those of the variables too.
+    pub fn queries(&self, fill: &Fill) -> Vec<Asked> {
         let of = |panel: &Panel| {
-            let all = panel.queries.iter().map(|query| query.filled(fill));
-            let title = panel.title;
-            all.map(move |query| (title, query)).collect::<Vec<_>>()
+            let asked = |query: &Query| Asked {
+                panel: panel.title,
+                legend: query.legend,
+                query: query.filled(fill),
+            };
+            panel.queries.iter().map(asked).collect::<Vec<_>>()
         };
         let variables = VARIABLES.map(|(name, label, series)| {
             let series = Query::new(("", series)).filled(fill);
-            (name, format!("count by ({label}) ({series})"))
+            Asked {
+                panel: name,
+                legend: "",
+                query: format!("count by ({label}) ({series})"),
+            }
         });
         let panels = self.panels().flat_map(of);
         variables.into_iter().chain(panels).collect()
