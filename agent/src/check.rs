@@ -1,6 +1,6 @@
 //! The verb `check`: what this kernel can do, in words.
 
-use std::{collections::BTreeSet, fmt, process::ExitCode};
+use std::{collections::BTreeSet, fmt, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
@@ -76,6 +76,8 @@ impl Verdicts<'_> {
 /// Everything that `check` found out.
 struct Report {
     kernel: Kernel,
+    /// Where the kernel's types were read; else why not. To load lets go of them.
+    btf: Result<PathBuf, String>,
     privileges: Privileges,
     /// What can be read of pagemaps that are there already.
     survey: Survey,
@@ -99,12 +101,16 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
         latency: true,
         session: None,
     };
+    let btf = kernel.btf.as_ref();
+    let btf = btf.map(|btf| btf.path.clone());
+    let btf = btf.map_err(|error| format!("{error:#}"));
     let probes = load::load(&mut kernel, Some(&mut survey), &options);
     let losses = probes.as_ref().map_or_else(|_| vec![], health::losses);
     let report = Report {
         survey,
         losses,
         kernel,
+        btf,
         privileges: Privileges::read(),
         probes,
     };
@@ -142,10 +148,7 @@ impl Report {
 
     fn json(&self) -> Value {
         let probes: Vec<_> = self.verdicts().iter().map(verdict_json).collect();
-        let btf = match &self.kernel.btf {
-            Ok(btf) => json!({ "path": btf.path, "error": null }),
-            Err(error) => json!({ "path": null, "error": format!("{error:#}") }),
-        };
+        let btf = json!({ "path": self.btf.as_ref().ok(), "error": self.btf.as_ref().err() });
         json!({
             "daxscope": crate::VERSION,
             "kernel": self.kernel.release,
@@ -182,9 +185,9 @@ fn verdict_json(verdict: &Verdict) -> Value {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(f, "kernel      {}", self.kernel.release)?;
-        match &self.kernel.btf {
-            Ok(btf) => writeln!(f, "BTF         {}", btf.path.display())?,
-            Err(error) => writeln!(f, "BTF         none: {error:#}")?,
+        match &self.btf {
+            Ok(path) => writeln!(f, "BTF         {}", path.display())?,
+            Err(error) => writeln!(f, "BTF         none: {error}")?,
         }
         writeln!(f, "preempts    {}", self.kernel.preemption)?;
         let access = &self.privileges;

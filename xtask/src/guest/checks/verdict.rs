@@ -38,6 +38,12 @@ pub fn check(report: &mut Report, mechanism: &str) {
             told["kernel"].as_str().unwrap_or_default(),
         );
 
+        figures.equal(
+            "BTF",
+            "/sys/kernel/btf/vmlinux",
+            told["btf"]["path"].as_str().unwrap_or_default(),
+        );
+
         // Attaching and detaching everything costs an emulated guest many seconds: once is enough for the words.
         if mechanism == "auto" {
             let plain = agent::run(&["check"])?;
