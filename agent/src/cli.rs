@@ -87,7 +87,9 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     let told = error.render().to_string();
     let lines = told.lines().map(str::trim).filter(|line| !line.is_empty());
-    let lines = lines.take_while(|line| !line.starts_with("Usage:"));
+    let of_it =
+        |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more information");
+    let lines = lines.take_while(of_it).chain(["try --help"]);
     let line: Vec<_> = lines.collect();
     let line = line.join("; ").replace(":; ", ": ");
     eprintln!(

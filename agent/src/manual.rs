@@ -60,6 +60,8 @@ pub fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 
 fn page(command: &Command) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone())
+        // An empty date would be left out, and what follows shown in its place.
+        .date(" ")
         .source(format!("daxscope {}", crate::VERSION))
         .manual("User Commands");
     let mut page = vec![];
