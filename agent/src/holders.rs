@@ -10,7 +10,7 @@ pub mod tell;
 pub mod users;
 mod words;
 
-use std::{net::SocketAddr, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -18,6 +18,7 @@ use clap::Args;
 use self::users::{Users, Wanted};
 use crate::{
     cli::{DEGRADED, SurveyArgs},
+    config::Listen,
     inventory::{
         self, Inventory, Source,
         account::{self, Account},
@@ -34,9 +35,9 @@ pub struct HoldersArgs {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
-    /// Address and port of the daemon
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9954")]
-    from: SocketAddr,
+    /// Where the daemon listens: 127.0.0.1:9954, unix:/PATH; by the socket also where TLS or users are asked for
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9954")]
+    from: Listen,
     #[command(flatten)]
     survey: SurveyArgs,
 }
@@ -108,7 +109,7 @@ pub struct Held {
 /// # Errors
 /// When there is no such device, the kernel cannot be asked at all, or the report not be printed.
 pub fn holders(args: &HoldersArgs) -> Result<ExitCode> {
-    let mut report = match ask::ask(args.from) {
+    let mut report = match ask::ask(&args.from) {
         Ok(report) => report,
         Err(reason) => {
             let kernel = Kernel::read(args.survey.btf.as_deref())?;

@@ -13,7 +13,8 @@ use std::{
 };
 
 use daxscope::{
-    config::{Config, Limits},
+    config::{Config, Limits, Listen},
+    holders::ask::ask,
     metrics,
 };
 use flate2::read::GzDecoder;
@@ -258,6 +259,17 @@ fn a_unix_socket_is_of_this_host() {
             .status,
         404
     );
+    // What the verb says of each: that there is a password, and by the socket that nobody tracks.
+    for (place, words) in [
+        (Listen::Tcp(served.port), "--from unix:/PATH"),
+        (
+            Listen::Unix(served.folder.join("socket")),
+            "does not track holders",
+        ),
+    ] {
+        let said = ask(&place).expect_err("no report");
+        assert!(said.contains(words), "{said}");
+    }
 }
 
 #[test]

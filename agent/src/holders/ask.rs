@@ -1,12 +1,14 @@
 //! Asks a daemon, by HTTP.
 
 use std::{
-    io::{ErrorKind, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    io::{ErrorKind, Read, Result as Io, Write},
+    net::TcpStream,
+    os::unix::net::UnixStream,
     time::Duration,
 };
 
 use super::Report;
+use crate::config::Listen;
 
 /// Where a daemon tells it.
 pub const PATH: &str = "/holders";
@@ -16,18 +18,23 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MOST: u64 = 64 << 20;
 /// How to have it told.
 const REMEDY: &str = "`daxscope run --track-holders` watches from its start on";
+/// How to ask one that is guarded.
+const SOCKET: &str = "let it listen on a unix socket too, and ask there, by --from unix:/PATH";
 
 /// What a daemon knows of who holds pins.
 ///
 /// # Errors
 /// Why it cannot be told, with the remedy.
-pub fn ask(daemon: SocketAddr) -> Result<Report, String> {
+pub fn ask(daemon: &Listen) -> Result<Report, String> {
     let answer = get(daemon).map_err(|error| match error.kind() {
-        ErrorKind::ConnectionRefused => format!("no daemon listens on {daemon}; {REMEDY}"),
+        ErrorKind::ConnectionRefused | ErrorKind::NotFound => {
+            format!("no daemon listens on {daemon}; {REMEDY}")
+        }
         _ => format!("no daemon answers on {daemon}: {error}; {REMEDY}"),
     })?;
-    let (status, body) = parse(&answer)
-        .ok_or_else(|| format!("what answers on {daemon} is no daxscope, or was cut off"))?;
+    let (status, body) = parse(&answer).ok_or_else(|| {
+        format!("what answers on {daemon} is no daxscope, was cut off, or speaks TLS: {SOCKET}")
+    })?;
     match status {
         200 => serde_json::from_slice(body)
             .ok()
@@ -38,6 +45,7 @@ pub fn ask(daemon: SocketAddr) -> Result<Report, String> {
         404 => Err(format!(
             "the daemon on {daemon} does not track holders; {REMEDY}"
         )),
+        401 => Err(format!("the daemon on {daemon} wants a password: {SOCKET}")),
         403 => Err(format!(
             "the daemon on {daemon} tells only its own host: ask from there, by a loopback address"
         )),
@@ -47,11 +55,25 @@ pub fn ask(daemon: SocketAddr) -> Result<Report, String> {
     }
 }
 
-fn get(daemon: SocketAddr) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&daemon, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    let request = format!("GET {PATH} HTTP/1.1\r\nHost: {daemon}\r\nConnection: close\r\n\r\n");
+fn get(daemon: &Listen) -> Io<Vec<u8>> {
+    match daemon {
+        Listen::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(address, TIMEOUT)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_write_timeout(Some(TIMEOUT))?;
+            say(stream, &address.to_string())
+        }
+        Listen::Unix(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_write_timeout(Some(TIMEOUT))?;
+            say(stream, "localhost")
+        }
+    }
+}
+
+fn say(mut stream: impl Read + Write, host: &str) -> Io<Vec<u8>> {
+    let request = format!("GET {PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = vec![];
     stream.take(MOST).read_to_end(&mut answer)?;
@@ -113,7 +135,7 @@ mod tests {
             assert!(request[..n].starts_with(b"GET /holders HTTP/1.1\r\n"));
             stream.write_all(answer.as_bytes()).expect("answers");
         });
-        let words = ask(address).expect_err("no report");
+        let words = ask(&Listen::Tcp(address)).expect_err("no report");
         server.join().expect("it ends");
         words
     }
@@ -129,13 +151,17 @@ mod tests {
                 "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
                 "loopback",
             ),
+            (
+                "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n",
+                "password",
+            ),
             ("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n", "500"),
             (
                 "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
                 "another version",
             ),
             ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", "cut off"),
-            ("", "cut off"),
+            ("", "TLS"),
         ] {
             let said = of(answer);
             assert!(said.contains(words), "{answer}: {said}");
@@ -143,10 +169,13 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = free.local_addr().expect("an address");
         drop(free);
-        let said = ask(address).expect_err("nobody listens");
-        assert!(
-            said.contains("no daemon listens") && said.contains("--track-holders"),
-            "{said}"
-        );
+        let socket = std::env::temp_dir().join("daxscope-no-such.sock");
+        for nobody in [Listen::Tcp(address), Listen::Unix(socket)] {
+            let said = ask(&nobody).expect_err("nobody listens");
+            assert!(
+                said.contains("no daemon listens") && said.contains("--track-holders"),
+                "{said}"
+            );
+        }
     }
 }
