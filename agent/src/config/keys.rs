@@ -179,7 +179,8 @@ pub static KEYS: [Key; 17] = [
         no: "no-track-holders",
         value: "",
         about: "Remember who pins pages of devices, for `daxscope holders`; costs memory, and time in every such pin",
-        more: "Needs `latency`.",
+        more: "Needs `latency`. `daxscope holders` asks `127.0.0.1:9954`; where TLS or users are asked for, let it listen on a \
+               unix socket too, and ask there: `--from unix:/PATH`.",
         field: Field::Switch(|config| &mut config.track_holders),
         reloads: false,
     },
