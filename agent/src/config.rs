@@ -66,9 +66,9 @@ pub enum Listen {
 }
 
 /// What a client may take of us.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at one time, over all listeners; more are closed at once, and counted.
+    /// Connections at one time, over all listeners; for one more, the one goes that has not got on for longest, and is counted.
     pub connections: usize,
     /// Requests in flight at one time; more are answered by 503.
     pub requests: usize,

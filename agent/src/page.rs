@@ -30,32 +30,19 @@ pub struct Shown<'a> {
     pub history: &'a History,
 }
 
-/// Something that the page is made of.
+/// The media type of [`document`].
+pub const MEDIA: &str = "text/html; charset=utf-8";
+
+/// Something that the page links to, the same at every moment.
 pub struct Asset {
     pub media: &'static str,
-    pub body: String,
-    /// For how many seconds a browser may keep it; 0: not at all.
-    pub keep: u32,
+    pub body: &'static str,
 }
 
-/// Links to assets carry the version, so that an old one is not taken for the new.
-const DAY: u32 = 86400;
-
-/// What is at a path; `None` where nothing of the page is.
+/// What is at a path; `None` where nothing that the page links to is. A browser may keep it: links carry the revision, so that
+/// an old one is not taken for the new.
 #[must_use]
-pub fn asset(path: &str, shown: &Shown) -> Option<Asset> {
-    let page = |body| Asset {
-        media: "text/html; charset=utf-8",
-        body,
-        keep: 0,
-    };
-    let page = (path == "/").then(|| page(document(shown)));
-    page.or_else(|| fixed(path))
-}
-
-/// What is the same at every moment: all but the page itself.
-#[must_use]
-pub fn fixed(path: &str) -> Option<Asset> {
+pub fn asset(path: &str) -> Option<Asset> {
     let (media, body) = match path {
         "/style.css" => ("text/css; charset=utf-8", include_str!("page/style.css")),
         "/page.js" => (
@@ -65,15 +52,12 @@ pub fn fixed(path: &str) -> Option<Asset> {
         "/icon.svg" => ("image/svg+xml", include_str!("page/icon.svg")),
         _ => return None,
     };
-    Some(Asset {
-        media,
-        body: body.to_owned(),
-        keep: DAY,
-    })
+    Some(Asset { media, body })
 }
 
-/// All of it. Paths are relative: a proxy may have put the page below a path of its own.
-fn document(shown: &Shown) -> String {
+/// The page itself. Paths are relative: a proxy may have put it below a path of its own.
+#[must_use]
+pub fn document(shown: &Shown) -> String {
     let now = Moment::new(shown.at, shown.snapshot);
     let head = Html::new()
         .raw(

@@ -60,6 +60,7 @@ async fn serve_until_stopped(
         handed_over
     };
     let notify = Notify::open();
+    let signal = |kind| signal(kind).context("cannot be told of signals");
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;

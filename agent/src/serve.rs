@@ -48,7 +48,6 @@ use crate::{
 const AT_ONCE: u32 = 32;
 
 /// What clients are held to, until the next reload.
-#[derive(Clone)]
 struct InForce {
     limits: Limits,
     /// Requests that may be in flight. A reload makes a new one: those who have a turn, or wait for one, keep it.
@@ -56,9 +55,9 @@ struct InForce {
 }
 
 impl InForce {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: Limits) -> Self {
         Self {
-            limits: limits.clone(),
+            limits,
             turns: Arc::new(Semaphore::new(limits.requests)),
         }
     }
@@ -94,7 +93,7 @@ impl Server {
             moments: Moments::new(source.clone(), own),
             source,
             web,
-            in_force: Mutex::new(InForce::new(&config.limits)),
+            in_force: Mutex::new(InForce::new(config.limits)),
             connections,
             counts,
         })
@@ -127,7 +126,7 @@ impl Server {
         {
             let mut in_force = self.lock();
             if in_force.limits != config.limits {
-                *in_force = InForce::new(&config.limits);
+                *in_force = InForce::new(config.limits);
             }
         }
         self.web.reload(config.web_config.as_deref())
@@ -138,7 +137,7 @@ impl Server {
     }
 
     fn limits(&self) -> Limits {
-        self.lock().limits.clone()
+        self.lock().limits
     }
 
     fn turns(&self) -> Arc<Semaphore> {

@@ -30,7 +30,7 @@ fn snapshot(label: &str) -> Snapshot {
     }
 }
 
-fn body(path: &str, snapshot: &Snapshot, verdicts: &[Verdict], readiness: &Readiness) -> String {
+fn document(snapshot: &Snapshot, verdicts: &[Verdict], readiness: &Readiness) -> String {
     let mut history = History::default();
     let (at, empty) = (Instant::now(), Snapshot::default());
     history.record(at, &empty);
@@ -41,9 +41,7 @@ fn body(path: &str, snapshot: &Snapshot, verdicts: &[Verdict], readiness: &Readi
         readiness,
         history: &history,
     };
-    page::asset(path, &shown)
-        .expect("there is such an asset")
-        .body
+    page::document(&shown)
 }
 
 #[test]
@@ -72,7 +70,7 @@ fn nothing_foreign_is_markup() {
         self_test: Some(Err(foreign.clone())),
         losses: vec![foreign.clone()],
     };
-    let html = body("/", &snapshot(&foreign), &verdicts, &readiness);
+    let html = document(&snapshot(&foreign), &verdicts, &readiness);
     // The page's own: one script element, by its path.
     assert_eq!(html.matches("<script").count(), 1, "{html}");
     assert_eq!(html.matches("<!--").count(), 0);
@@ -83,7 +81,7 @@ fn nothing_foreign_is_markup() {
 
 #[test]
 fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
-    let html = body("/", &snapshot("4K"), &[], &Readiness::default());
+    let html = document(&snapshot("4K"), &[], &Readiness::default());
     for forbidden in [
         "style=",
         "<style",
@@ -105,16 +103,13 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
         .filter_map(|rest| rest.split('"').next());
     for link in links.chain(sources).filter(|link| !link.starts_with('#')) {
         let path = format!("/{}", link.split('?').next().unwrap_or_default());
-        assert!(
-            !body(&path, &Snapshot::default(), &[], &Readiness::default()).is_empty(),
-            "{link}"
-        );
+        assert!(page::asset(&path).is_some(), "{link}");
     }
 }
 
 #[test]
 fn a_host_without_anything_has_a_page() {
-    let html = body("/", &Snapshot::default(), &[], &Readiness::default());
+    let html = document(&Snapshot::default(), &[], &Readiness::default());
     for words in ["No pagemaps", "None since the start", "Nothing was lost"] {
         assert!(html.contains(words), "{words}: {html}");
     }
@@ -128,7 +123,7 @@ fn what_is_wrong_is_said() {
         self_test: Some(Err("0 of 16 pages were counted".into())),
         losses: vec!["7 start (lost_total)".into()],
     };
-    let html = body("/", &Snapshot::default(), &[], &readiness);
+    let html = document(&Snapshot::default(), &[], &readiness);
     for words in [
         "Not ready",
         "the self-test failed",
@@ -142,18 +137,6 @@ fn what_is_wrong_is_said() {
 
 #[test]
 fn other_paths_are_not_its_own() {
-    let (snapshot, readiness, history) = (
-        Snapshot::default(),
-        Readiness::default(),
-        History::default(),
-    );
-    let shown = Shown {
-        snapshot: &snapshot,
-        at: Instant::now(),
-        verdicts: &[],
-        readiness: &readiness,
-        history: &history,
-    };
     for path in [
         "",
         "/index.html",
@@ -161,6 +144,6 @@ fn other_paths_are_not_its_own() {
         "/../style.css",
         "/metrics",
     ] {
-        assert!(page::asset(path, &shown).is_none(), "{path}");
+        assert!(page::asset(path).is_none(), "{path}");
     }
 }

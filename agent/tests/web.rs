@@ -308,13 +308,13 @@ fn what_cannot_be_honoured_is_refused_by_its_key() {
     ] {
         fs::write(&path, text).expect("writes");
         let web = Web::read(&path).unwrap_or_else(|error| panic!("{text}: {error:#}"));
-        assert!(!web.encrypts() && !web.identifies(), "{text}");
+        assert!(!web.guards(), "{text}");
     }
     let whole = format!(
         "{TLS}  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256]\n  curve_preferences: [CurveP256, X25519]\n\
          \x20 prefer_server_cipher_suites: false\n  min_version: TLS12\n  max_version: TLS13\n"
     );
     fs::write(&path, whole).expect("writes");
-    assert!(Web::read(&path).expect("all of it").encrypts());
+    assert!(Web::read(&path).expect("all of it").guards());
     fs::remove_dir_all(&folder).expect("removed");
 }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{
-    Config, Error, FILE, RunArgs, file,
+    Config, Error, FILE, RunArgs,
+    field::Field,
+    file,
     keys::{self, KEYS},
     origin::Origin,
     raw::Raw,
@@ -125,7 +127,7 @@ impl Effective {
             let near = keys::near(&name[PREFIX.len()..]);
             return Err(wrong(format!(" is of no key{near}")));
         };
-        let values: Vec<String> = if KEYS[index].name == "listen" {
+        let values: Vec<String> = if matches!(KEYS[index].field, Field::Places(_)) {
             value.split(',').map(|one| one.trim().to_owned()).collect()
         } else {
             vec![value.to_owned()]

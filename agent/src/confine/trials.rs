@@ -69,7 +69,8 @@ pub(super) fn all_refused() -> Result<String, String> {
     ))
 }
 
-/// Whether the filter refuses a call. Let through, it would fail in another way, or do nothing.
+/// Whether a call is refused: by the filter or, without it, by the kernel for want of a capability. A privileged process that has
+/// no filter would see it fail in another way, or do nothing.
 fn refused(call: i64, [a, b, c]: [i64; 3]) -> bool {
     // SAFETY: all pointers among the arguments are null or of no length, and no descriptor is valid.
     let result = unsafe { libc::syscall(call, a, b, c, 0, 0, 0) };

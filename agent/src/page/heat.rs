@@ -237,7 +237,7 @@ fn short(ns: u64) -> String {
 /// `30 s`, `5 min`
 fn ago(span: Duration) -> String {
     match span.as_secs() {
-        90 | 150 => format!("{}½ min", span.as_secs() / 60),
+        150 => "2½ min".into(),
         seconds => text::age(seconds),
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::live::Daemon;
-use crate::kernel::clock;
+use crate::{kernel::clock, text};
 
 /// The way to whoever started us; silent where nobody asked.
 pub struct Notify {
@@ -32,11 +32,11 @@ impl Notify {
     }
 
     pub fn ready(&self, status: &str) {
-        self.send(&format!("READY=1\nSTATUS={status}"));
+        self.send(&format!("READY=1\n{}", line(status)));
     }
 
     pub fn status(&self, status: &str) {
-        self.send(&format!("STATUS={status}"));
+        self.send(&line(status));
     }
 
     /// That we live, for `WatchdogSec=`.
@@ -55,13 +55,17 @@ impl Notify {
     }
 
     fn send(&self, state: &str) {
-        // One line for each variable: what people read must not make another.
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes())
         {
             log::debug!("cannot tell systemd anything: {error}");
         }
     }
+}
+
+/// What people read must not make another variable, which would be on the next line.
+fn line(status: &str) -> String {
+    format!("STATUS={}", text::escaped(status))
 }
 
 fn connect(path: &str) -> std::io::Result<UnixDatagram> {
@@ -94,5 +98,20 @@ pub async fn watched(notify: &Notify, daemon: &Daemon) {
         ticks.tick().await;
         notify.alive();
         notify.status(&daemon.status());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_one_variable() {
+        let (ours, theirs) = UnixDatagram::pair().expect("sockets");
+        let notify = Notify { socket: Some(ours) };
+        notify.ready("degraded: EPERM\nMAINPID=1");
+        let mut told = [0; 100];
+        let n = theirs.recv(&mut told).expect("a message");
+        assert_eq!(&told[..n], b"READY=1\nSTATUS=degraded: EPERM\\x0aMAINPID=1");
     }
 }

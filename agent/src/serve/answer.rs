@@ -108,7 +108,7 @@ async fn routed(server: &Server, path: &str, headers: &HeaderMap, peer: Peer) ->
         "/" => Wanted::Page,
         "/healthz" => return text(StatusCode::OK, "ok\n"),
         ask::PATH => return holders(server, headers, peer),
-        other => return fixed(other),
+        other => return asset(other),
     };
     match server.moments.ask(wanted).await {
         Ok(made) => {
@@ -139,15 +139,14 @@ async fn routed(server: &Server, path: &str, headers: &HeaderMap, peer: Peer) ->
 }
 
 /// A part of the page that never changes.
-fn fixed(path: &str) -> Reply {
-    let Some(asset) = page::fixed(path) else {
+fn asset(path: &str) -> Reply {
+    let Some(asset) = page::asset(path) else {
         let words = "not found: try /metrics, /healthz, /readyz or /\n";
         return text(StatusCode::NOT_FOUND, words);
     };
     let mut reply = typed(StatusCode::OK, asset.media, asset.body.into());
-    if let Ok(keep) = HeaderValue::from_str(&format!("max-age={}", asset.keep)) {
-        reply.headers_mut().insert(CACHE_CONTROL, keep);
-    }
+    let day = HeaderValue::from_static("max-age=86400");
+    reply.headers_mut().insert(CACHE_CONTROL, day);
     reply
 }
 

@@ -147,9 +147,8 @@ impl Moments {
                     readiness,
                     history: &history,
                 };
-                if let Some(page) = page::asset("/", &shown) {
-                    made.push((Wanted::Page, Ok(Made::new(page.media, true, page.body))));
-                }
+                let text = page::document(&shown);
+                made.push((Wanted::Page, Ok(Made::new(page::MEDIA, true, text))));
             }
             drop(history);
             made.extend(self.expositions(kinds, snapshot));

@@ -108,21 +108,10 @@ impl Web {
         &self.path
     }
 
-    /// Whether connections are encrypted.
+    /// Whether it may be served where other hosts can reach it: connections are encrypted, or clients must say who they are.
     #[must_use]
-    pub const fn encrypts(&self) -> bool {
-        self.tls.is_some()
-    }
-
-    /// Whether clients must say who they are: by name and password, or by a certificate.
-    #[must_use]
-    pub fn identifies(&self) -> bool {
-        self.users.is_some() || self.tls.as_ref().is_some_and(|tls| tls.clients_verified)
-    }
-
-    /// Whether it may be served where other hosts can reach it.
-    pub(super) fn guards(&self) -> bool {
-        self.encrypts() || self.identifies()
+    pub const fn guards(&self) -> bool {
+        self.tls.is_some() || self.users.is_some()
     }
 
     /// TLS as rustls takes it; `None` without.

@@ -96,8 +96,6 @@ pub struct Tls {
     pub expires: SystemTime,
     /// The file that its key was read from.
     pub key: Option<PathBuf>,
-    /// Whether a client must show a certificate of the given authorities.
-    pub clients_verified: bool,
 }
 
 impl Tls {
@@ -129,9 +127,6 @@ impl Tls {
         let server_first = section.made("prefer_server_cipher_suites", truth)?;
         let clients = clients(&mut section, authorities, &provider)?;
         let expires = expiry(&chain[0]).with_context(|| cert.at.clone())?;
-        let clients_verified = clients
-            .as_ref()
-            .is_some_and(|clients| clients.client_auth_mandatory());
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
             .context("tls_server_config: cipher_suites has none for these versions")?;
@@ -148,7 +143,6 @@ impl Tls {
             config: Arc::new(config),
             expires,
             key: key.file,
-            clients_verified,
         }))
     }
 }
