@@ -18,6 +18,7 @@ pub mod list;
 pub mod load;
 pub mod manual;
 pub mod metrics;
+mod near;
 pub mod page;
 pub mod probes;
 pub mod record;

@@ -49,10 +49,10 @@ pub(super) fn apply(
         let wrong = |words: String| Error::new(format!("{name}:{line}: {word}{words}"));
         let Some(index) = KEYS.iter().position(|key| key.name == word) else {
             let table = value.get_ref().is_table();
-            return Err(wrong(if table && !keys::near(word).contains("mean") {
+            return Err(wrong(if table && keys::meant(word).is_none() {
                 " is a table: keys stand without one".into()
             } else {
-                format!(" is no key{}", keys::near(word))
+                format!(" is no key{}", keys::hint(word))
             }));
         };
         let raw = Raw::Toml(value.get_ref(), folder);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Config, field::Field};
+use crate::near::nearest;
 
 /// Something that can be set.
 pub struct Key {
@@ -215,21 +216,17 @@ pub static KEYS: [Key; 17] = [
     },
 ];
 
-/// What was meant by a name that is none, in words that go behind it: `; did you mean listen?`
+/// What was meant by a name that is none; `None` if it is like no key.
 #[must_use]
-pub fn near(name: &str) -> String {
-    let name = name.to_lowercase().replace('_', "-");
-    let close = KEYS.iter().map(|key| {
-        // Short names are close to nothing by the measure for long ones.
-        let near = match strsim::damerau_levenshtein(&name, key.name) {
-            0 | 1 => 1.0,
-            _ => strsim::jaro_winkler(&name, key.name),
-        };
-        (near, key)
-    });
-    let best = close.max_by(|a, b| a.0.total_cmp(&b.0));
-    match best {
-        Some((close, key)) if close > 0.75 => format!("; did you mean {}?", key.name),
-        _ => "; `daxscope config show` lists all".into(),
+pub fn meant(name: &str) -> Option<&'static str> {
+    nearest(&name.replace('_', "-"), KEYS.iter().map(|key| key.name))
+}
+
+/// The same in words that go behind the name: `; did you mean listen?`
+#[must_use]
+pub fn hint(name: &str) -> String {
+    match meant(name) {
+        Some(key) => format!("; did you mean {key}?"),
+        None => "; `daxscope config show` lists all".into(),
     }
 }

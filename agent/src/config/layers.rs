@@ -124,8 +124,8 @@ impl Effective {
         }
         let wrong = |words: String| Error::new(format!("environment variable {name}{words}"));
         let Some(index) = KEYS.iter().position(|key| key.variable() == name) else {
-            let near = keys::near(&name[PREFIX.len()..]);
-            return Err(wrong(format!(" is of no key{near}")));
+            let hint = keys::hint(&name[PREFIX.len()..]);
+            return Err(wrong(format!(" is of no key{hint}")));
         };
         let values: Vec<String> = if matches!(KEYS[index].field, Field::Places(_)) {
             value.split(',').map(|one| one.trim().to_owned()).collect()

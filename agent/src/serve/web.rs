@@ -25,7 +25,7 @@ pub(super) use self::files::Files;
 pub use self::users::Claim;
 use self::{
     rate::Rate,
-    section::{Section, nearest, truth},
+    section::{Section, hint, truth},
     tls::Tls,
     users::Users,
     yaml::Value,
@@ -196,7 +196,7 @@ fn http_server(mut section: Section) -> Result<Vec<(HeaderName, HeaderValue)>> {
                 bail!(
                     "{} is none of its values; {}",
                     text.escape_debug(),
-                    nearest(text, values)
+                    hint(text, values)
                 );
             }
             HeaderValue::from_str(text).context("it holds what no header can")

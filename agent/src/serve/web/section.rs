@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 
 use super::yaml::{Node, Value, Word};
+use crate::near::nearest;
 
 /// The keys of one mapping that have not been taken yet.
 pub struct Section {
@@ -31,7 +32,7 @@ impl Section {
             let (line, text) = (key.line, section.path(&key.text));
             bail!(
                 "line {line}: {text}: unknown key; {}",
-                nearest(&key.text, known)
+                hint(&key.text, known)
             );
         }
         Ok(section)
@@ -147,14 +148,9 @@ pub fn truth(text: &str) -> Result<bool> {
 
 /// Which of the known words was meant, or which there are.
 #[must_use]
-pub fn nearest(text: &str, known: &[&str]) -> String {
-    let lower = text.to_lowercase();
-    let rated = known.iter().map(|word| {
-        let likeness = strsim::jaro_winkler(&lower, &word.to_lowercase());
-        (likeness, *word)
-    });
-    match rated.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((likeness, word)) if likeness > 0.8 => format!("did you mean {word}?"),
-        _ => format!("there are {}", known.join(", ")),
+pub fn hint(text: &str, known: &[&str]) -> String {
+    match nearest(text, known.iter().copied()) {
+        Some(word) => format!("did you mean {word}?"),
+        None => format!("there are {}", known.join(", ")),
     }
 }

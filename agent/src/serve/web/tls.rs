@@ -20,7 +20,7 @@ use x509_cert::{Certificate, der::Decode as _};
 use super::{
     clients::OnlyNamed,
     files::Files,
-    section::{Section, nearest, truth},
+    section::{Section, hint, truth},
     yaml::Word,
 };
 
@@ -292,7 +292,7 @@ fn clients(
                         "{at}: {other} verifies nothing, and is not served: take RequireAndVerifyClientCert"
                     )
                 }
-                _ => bail!("{at}: unknown; {}", nearest(other, &kinds)),
+                _ => bail!("{at}: unknown; {}", hint(other, &kinds)),
             }
         }
     };
@@ -332,6 +332,6 @@ fn known<T: Copy>(name: &str, all: &[(&str, T)]) -> Result<T> {
     bail!(
         "{} is not served here; {}",
         name.escape_debug(),
-        nearest(name, &names)
+        hint(name, &names)
     )
 }
