@@ -95,7 +95,7 @@ fn build(version: Version) -> Result<PathBuf> {
 }
 
 /// lintian's verdict; an error of it is one of ours.
-pub fn lint(package: &Path) -> Result<String> {
+fn lint(package: &Path) -> Result<String> {
     let lintian = on_path("lintian").context("no lintian: run `cargo xtask setup`")?;
     let mut command = Command::new(lintian);
     command

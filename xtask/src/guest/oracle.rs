@@ -1,6 +1,7 @@
 //! Ground truth: what the kernel itself counted, read from places the agent does not write.
 
 mod blocks;
+mod instance;
 mod returns;
 mod stacks;
 

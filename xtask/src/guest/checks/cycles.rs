@@ -21,17 +21,21 @@ pub fn all(report: &mut Report, quick: bool) {
     report.check("cycles/while-agents-start", while_agents_start);
 }
 
+/// One that stays, and one that goes and comes.
+fn two_devices() -> Result<(Device, Device)> {
+    let namespaces = Namespaces::find()?;
+    let device = |n: usize| {
+        Device::create(
+            &namespaces.small[n],
+            Wanted::devdax(GEOMETRIES[n], Map::Mem),
+        )
+    };
+    Ok((device(0)?, device(1)?))
+}
+
 /// The kernel's own counters of calls, and the agent's.
 fn under_one_agent(figures: &mut Figures, cycles: u64) -> Result<()> {
-    let namespaces = Namespaces::find()?;
-    let stays = Device::create(
-        &namespaces.small[0],
-        Wanted::devdax(GEOMETRIES[0], Map::Mem),
-    )?;
-    let goes = Device::create(
-        &namespaces.small[1],
-        Wanted::devdax(GEOMETRIES[1], Map::Mem),
-    )?;
+    let (stays, goes) = two_devices()?;
     let hits = Hits::watch(["memremap_pages", "memunmap_pages"])?;
     let agent = Agent::start(&[], LISTEN)?;
     let (before, scrape) = (hits.read()?, agent.scrape()?);
@@ -70,15 +74,7 @@ fn under_one_agent(figures: &mut Figures, cycles: u64) -> Result<()> {
 
 /// Whatever an agent saw of it while it attached and walked the kernel's list: it is counted once, and is gone once.
 fn while_agents_start(figures: &mut Figures) -> Result<()> {
-    let namespaces = Namespaces::find()?;
-    let stays = Device::create(
-        &namespaces.small[0],
-        Wanted::devdax(GEOMETRIES[0], Map::Mem),
-    )?;
-    let goes = Device::create(
-        &namespaces.small[1],
-        Wanted::devdax(GEOMETRIES[1], Map::Mem),
-    )?;
+    let (stays, goes) = two_devices()?;
     for start in 1..=STARTS {
         let stop = AtomicBool::new(false);
         let (agent, cycles) = std::thread::scope(|scope| {

@@ -1,20 +1,15 @@
 //! Memory that the kernel allocates to hold and to map struct pages: the sizes that `vmemmap_alloc_block` is asked for
 //! (mm/sparse-vmemmap.c), seen by a kprobe of our own. It cannot be traced before 6.11 (`__meminit` was notrace).
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, Result};
 
-use super::{TRACEFS, traceable, write_tracefs};
+use super::instance::Instance;
+use super::traceable;
 
 const SYMBOL: &str = "vmemmap_alloc_block";
-const EVENT: &str = "truth_blocks/asked";
 
-/// Recording from now on, in a tracing instance of its own.
-pub struct Blocks {
-    instance: PathBuf,
-}
+/// Recording from now on.
+pub struct Blocks(Instance);
 
 impl Blocks {
     /// `None` where the function cannot be traced.
@@ -22,41 +17,19 @@ impl Blocks {
         if !traceable()?.contains(SYMBOL) {
             return Ok(None);
         }
-        write_tracefs("kprobe_events", &format!("p:{EVENT} {SYMBOL} size=%di:u64"))?;
-        let instance = Path::new(TRACEFS).join("instances/truth_blocks");
-        fs::create_dir(&instance)
-            .with_context(|| format!("cannot create {}", instance.display()))?;
-        let blocks = Blocks { instance };
+        let mut instance = Instance::create("truth_blocks")?;
+        instance.probe("asked", &format!("{SYMBOL} size=%di:u64"))?;
         // A GiB of a 2M geometry asks a thousand times, at some 60 bytes a record.
-        blocks.write("buffer_size_kb", "4096")?;
-        blocks.write(&format!("events/{EVENT}/enable"), "1")?;
-        Ok(Some(blocks))
+        instance.write("buffer_size_kb", "4096")?;
+        instance.record()?;
+        Ok(Some(Blocks(instance)))
     }
 
     /// Bytes asked for since the last call.
     pub fn bytes(&self) -> Result<u64> {
-        let path = self.instance.join("trace");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        self.write("trace", "")?;
+        let text = self.0.trace()?;
+        self.0.write("trace", "")?;
         sizes(&text)
-    }
-
-    fn write(&self, file: &str, text: &str) -> Result<()> {
-        let path = self.instance.join(file);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    }
-}
-
-impl Drop for Blocks {
-    fn drop(&mut self) {
-        let removed = self
-            .write(&format!("events/{EVENT}/enable"), "0")
-            .and_then(|()| Ok(fs::remove_dir(&self.instance)?))
-            .and_then(|()| write_tracefs("kprobe_events", &format!("-:{EVENT}")));
-        if let Err(error) = removed {
-            eprintln!("the oracle's kprobe stays behind: {error:#}");
-        }
     }
 }
 

@@ -1,19 +1,12 @@
 //! Who called a function, in the kernel's own words: the stack that its tracer prints behind each hit of a kprobe of ours.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, Result, ensure};
 
-use super::{TRACEFS, traceable, write_tracefs};
+use super::instance::Instance;
+use super::traceable;
 
-const GROUP: &str = "truth_stacks";
-
-/// Recording from now on, in a tracing instance of its own.
-pub struct Stacks {
-    instance: PathBuf,
-    symbols: Vec<String>,
-}
+/// Recording from now on.
+pub struct Stacks(Instance);
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,54 +21,21 @@ impl Stacks {
     /// Of those of these functions that this kernel lets one probe.
     pub fn watch<'a>(symbols: impl IntoIterator<Item = &'a str>) -> Result<Stacks> {
         let traceable = traceable()?;
-        let instance = Path::new(TRACEFS).join("instances").join(GROUP);
-        fs::create_dir(&instance)
-            .with_context(|| format!("cannot create {}", instance.display()))?;
-        let mut stacks = Stacks {
-            instance,
-            symbols: Vec::new(),
-        };
-        for symbol in symbols
-            .into_iter()
-            .filter(|symbol| traceable.contains(*symbol))
-        {
-            write_tracefs("kprobe_events", &format!("p:{GROUP}/{symbol} {symbol}"))?;
-            stacks.symbols.push(symbol.to_owned());
+        let mut instance = Instance::create("truth_stacks")?;
+        for symbol in symbols {
+            if traceable.contains(symbol) {
+                instance.probe(symbol, symbol)?;
+            }
         }
-        stacks.write("options/stacktrace", "1")?;
-        stacks.write("options/sym-offset", "0")?;
-        stacks.write(&format!("events/{GROUP}/enable"), "1")?;
-        Ok(stacks)
+        instance.write("options/stacktrace", "1")?;
+        instance.write("options/sym-offset", "0")?;
+        instance.record()?;
+        Ok(Stacks(instance))
     }
 
     /// All calls so far.
     pub fn read(&self) -> Result<Vec<Taken>> {
-        let path = self.instance.join("trace");
-        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        // Names of threads may be of any bytes.
-        taken(&String::from_utf8_lossy(&text))
-    }
-
-    fn write(&self, file: &str, text: &str) -> Result<()> {
-        let path = self.instance.join(file);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    }
-}
-
-impl Drop for Stacks {
-    fn drop(&mut self) {
-        let removed = self
-            .write(&format!("events/{GROUP}/enable"), "0")
-            .and_then(|()| Ok(fs::remove_dir(&self.instance)?))
-            .and_then(|()| {
-                let mut symbols = self.symbols.iter();
-                symbols.try_for_each(|symbol| {
-                    write_tracefs("kprobe_events", &format!("-:{GROUP}/{symbol}"))
-                })
-            });
-        if let Err(error) = removed {
-            eprintln!("the oracle's kprobes stay behind: {error:#}");
-        }
+        taken(&self.0.trace()?)
     }
 }
 
