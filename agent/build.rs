@@ -148,11 +148,12 @@ fn linker(llvm: &str) -> Option<PathBuf> {
 
 /// The revision that is checked out, short; `unknown` outside a checkout.
 fn revision() -> String {
-    // Its log grows by a line at each change of HEAD.
-    println!("cargo::rerun-if-changed=../.git/logs/HEAD");
-    let mut git = Command::new("git");
-    git.args(["rev-parse", "--short=12", "HEAD"]);
-    output(&mut git).unwrap_or_else(|| "unknown".into())
+    let git = |arguments: &[&str]| output(Command::new("git").arg("rev-parse").args(arguments));
+    // HEAD's log grows by a line at each change of it. A path that is not there would have this run, and all be built, each time.
+    if let Some(log) = git(&["--git-path", "logs/HEAD"]) {
+        println!("cargo::rerun-if-changed={log}");
+    }
+    git(&["--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into())
 }
 
 fn output(command: &mut Command) -> Option<String> {
