@@ -11,7 +11,10 @@ use prometheus::{
     proto::{self, MetricFamily, MetricType},
 };
 
-use crate::snapshot::{Bounds, Kind, Metric, Sample, Snapshot, Value};
+use crate::{
+    snapshot::{Bounds, Kind, Metric, Sample, Snapshot, Value},
+    text::duration,
+};
 
 /// The media type of [`encode`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -149,12 +152,12 @@ pub fn markdown<'a>(metrics: impl Iterator<Item = &'a Metric>) -> String {
                     A host has at most 600 series and 40 for each device, on x86-64 with every label value at once \
                     (`run --self-cost` adds two for each attached program). The lines of a histogram are counted one by \
                     one.\n\n\
-                    Counters of known labels start at 0. A histogram is there from its first call on, and its buckets \
-                    never change; bounds are inclusive powers of two of nanoseconds: of `gup_duration_seconds` 256 ns, \
-                    1.02, 4.1, 16.4, 65.5, 262 µs, 1.05, 8.4, 134 ms, 4.3 s; of `vmemmap_populate_duration_seconds` \
-                    32.8, 131, 524 µs, 2.1, 8.4, 134 ms; of all others 1.05, 8.4, 67, 537 ms, 4.3, 34.4 s.\n\n\
-                    | metric | kind | labels | what it is |\n|---|---|---|---|\n"
+                    Counters of known labels start at 0. A histogram is there from its first call on. Its buckets never change; \
+                    their bounds are inclusive, powers of two of nanoseconds:\n\n"
         .to_owned();
+    let metrics: Vec<_> = metrics.collect();
+    text.push_str(&bounds(&metrics));
+    text.push_str("\n| metric | kind | labels | what it is |\n|---|---|---|---|\n");
     for metric in metrics {
         let kind = metric.kind.name();
         let labels: Vec<_> = metric
@@ -168,6 +171,22 @@ pub fn markdown<'a>(metrics: impl Iterator<Item = &'a Metric>) -> String {
         let _ = writeln!(text, "| `{name}` | {kind} | {labels} | {help} |");
     }
     text
+}
+
+/// A line for all histograms that have the same.
+fn bounds(metrics: &[&Metric]) -> String {
+    let mut all: BTreeMap<Bounds, Vec<String>> = BTreeMap::new();
+    for metric in metrics {
+        if let Kind::Histogram(bounds) = metric.kind {
+            let names = all.entry(bounds).or_default();
+            names.push(format!("`{}`", metric.full_name()));
+        }
+    }
+    let line = |(bounds, names): (&Bounds, &Vec<String>)| {
+        let ends: Vec<_> = bounds.iter().map(|power| duration(1 << power)).collect();
+        format!("- {}: {}\n", names.join(", "), ends.join(", "))
+    };
+    all.iter().map(line).collect()
 }
 
 #[cfg(test)]
