@@ -22,11 +22,11 @@ use self::host::host_steps;
 use self::shown::{print_failed, print_table};
 pub use self::{host::build_agent, shown::minutes, shown::print_check};
 
-/// Formatting, lints, unit tests, documents, then the proof on real kernels in guests
+/// Formatting, lints, tests, documents, what is shipped; then the proof on real kernels in guests
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask test                                   everything
-  cargo xtask test --only fmt,clippy,unit            what needs no guest
+  cargo xtask test --only fmt,clippy,unit            formatting, lints and tests; no guest
   cargo xtask test --only guests --kernel bullseye   one kernel
   cargo xtask test --kernel sid --nvdimm 2G,2G,4G    other kernels, other regions")]
 pub struct Args {
@@ -54,7 +54,7 @@ enum Step {
     Clippy,
     /// cargo test
     Unit,
-    /// The generated documents are up to date
+    /// The generated documents are up to date, and what documents point at is there
     Docs,
     /// cargo deny: licences, sources and what is banned; advisories where there is a database
     Deny,
