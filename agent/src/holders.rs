@@ -35,7 +35,7 @@ pub struct HoldersArgs {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
-    /// Where the daemon listens: 127.0.0.1:9954, unix:/PATH; by the socket also where TLS or users are asked for
+    /// Where the daemon listens: 127.0.0.1:9954, `unix:/PATH`; by the socket also where TLS or users are asked for
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9954")]
     from: Listen,
     #[command(flatten)]
