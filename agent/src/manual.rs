@@ -76,7 +76,19 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     if let Some(help) = command.get_after_help() {
         page.write_all(sections(&help.to_string()).render().as_bytes())?;
     }
+    page.write_all(elsewhere().render().as_bytes())?;
     Ok(page)
+}
+
+/// Where there is more: a host with the package has these pages and no others.
+fn elsewhere() -> Roff {
+    let docs = concat!(
+        "daxscope(1), and the documents in ",
+        env!("CARGO_PKG_REPOSITORY")
+    );
+    let mut roff = Roff::new();
+    roff.control("SH", ["SEE ALSO"]).text([roman(docs)]);
+    roff
 }
 
 /// What stands below the options in `--help`: examples as they are typed, and paragraphs.

@@ -48,8 +48,8 @@ pub(super) fn markdown() -> String {
 /// A file that changes nothing: every key with its default, commented out.
 pub(super) fn example() -> String {
     let mut text = "# What `daxscope run` reads, beside the files of daxscope.toml.d; each key with its default.\n\
-                    # All of it: docs/configure.md. `daxscope config check` says whether a change can be used,\n\
-                    # `daxscope config show` what is in force and where it came from.\n"
+                    # All of it: `man daxscope-run`, docs/configure.md. `daxscope config check` says whether a change\n\
+                    # can be used, `daxscope config show` what is in force and where it came from.\n"
         .to_owned();
     for key in &KEYS {
         text.push('\n');
