@@ -147,7 +147,7 @@ impl Server {
     async fn accept(self: Arc<Self>, listener: Listener) {
         // Those of this listener end with it.
         let mut open = JoinSet::new();
-        for turn in 1u32.. {
+        for turn in (1..=AT_ONCE).cycle() {
             let (stream, peer) = match listener.accept().await {
                 Ok(client) => client,
                 Err(error) if gone(&error) => continue,
@@ -167,7 +167,7 @@ impl Server {
             while open.try_join_next().is_some() {}
             // Those who are connected get their turn, however many knock; and who knocks must not wait long either, or a flood
             // would keep everybody at the door.
-            if turn.is_multiple_of(AT_ONCE) {
+            if turn == AT_ONCE {
                 tokio::task::yield_now().await;
             }
         }
