@@ -5,10 +5,10 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, read_text, workspace};
-use crate::{grafana, links};
+use crate::{grafana, links, names};
 
 /// Write the documents that the agent prints of itself: docs/metrics.md, docs/configure.md, deploy/daxscope.toml; and
-/// the dashboards of deploy/grafana. Then look whether all that documents point at is there
+/// the dashboards of deploy/grafana. Then look whether all that documents point at and name is there
 #[derive(clap::Args)]
 pub struct Args {
     /// Only say whether they are up to date, and fail if one is not
@@ -32,7 +32,8 @@ pub fn main(args: &Args) -> Result<()> {
     for (name, board) in grafana::boards() {
         one(args, name, &grafana::text(&board))?;
     }
-    links::check()
+    links::check()?;
+    names::check()
 }
 
 fn one(args: &Args, name: &str, text: &str) -> Result<()> {

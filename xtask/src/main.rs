@@ -22,6 +22,7 @@ mod links;
 mod made_host;
 mod manifests;
 mod mirror;
+mod names;
 mod package;
 mod page;
 mod proof;
