@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Result, ensure};
 
 /// Series of deploy/testdata/exposition.txt, what stands there on the ill host, and its value.
-const ILLNESS: [(&str, &str, f64); 17] = [
+const ILLNESS: [(&str, &str, f64); 18] = [
     same("daxscope_ready", 0.0),
     same("daxscope_self_test_success", 0.0),
     // A function of gup that could not be probed.
@@ -17,6 +17,7 @@ const ILLNESS: [(&str, &str, f64); 17] = [
     ),
     // Requests that were not seen.
     same(r#"daxscope_lost_total{what="start"}"#, 40.0),
+    same(r#"daxscope_lost_total{what="missed_return"}"#, 30.0),
     same(
         r#"daxscope_probe_missed_total{family="gup",probe="pin_user_pages_fast",end="return"}"#,
         40.0,

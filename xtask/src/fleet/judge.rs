@@ -123,6 +123,11 @@ pub fn figures(prometheus: &Prometheus, args: &Args) -> Result<String> {
         "series in memory",
         format!("{:.0}", own("prometheus_tsdb_head_series")?),
     );
+    let of_hosts = "count({__name__=~\"instance.*:daxscope_.*\"}) / count(up == 1)";
+    row(
+        "series of a host by rules, mean",
+        format!("{:.1}", one(of_hosts)?),
+    );
     let federated = one(r#"count({__name__=~"cluster.*:daxscope_.*", cluster="even"})"#)?;
     row(
         "series of a cluster, for a federation",
