@@ -1,6 +1,7 @@
 //! `cargo xtask fleet`: what is beside the agent for Prometheus and Grafana, used for real: promtool's checks, and one Prometheus
 //! that scrapes simulated hosts, evaluates the rules and answers every query of the dashboards.
 
+mod case;
 mod cluster;
 mod config;
 mod hosts;

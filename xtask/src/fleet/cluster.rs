@@ -166,6 +166,27 @@ fn decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// The operator makes a scrape configuration of it, which must not differ from ours: the same pods and port, and a job and an
+    /// instance that rules know. By its `generatePodMonitorConfig` (pkg/prometheus/promcfg.go).
+    #[test]
+    fn the_pod_monitor_is_of_the_same_pods() {
+        let monitor = yaml::read(&workspace().join(FOLDER).join("podmonitor.yaml"));
+        let monitor = &monitor.expect("a PodMonitor")["spec"];
+        let pod = DaemonSet::read()
+            .expect("a DaemonSet")
+            .pod("node", Ipv4Addr::LOCALHOST);
+        let labels = &pod["metadata"]["labels"];
+        assert_eq!(&monitor["selector"]["matchLabels"], labels);
+        let job = monitor["jobLabel"].as_str().expect("a jobLabel");
+        assert_eq!(labels[job], "daxscope");
+        let endpoint = &monitor["podMetricsEndpoints"][0];
+        let port = &pod["spec"]["containers"][0]["ports"][0];
+        assert_eq!(endpoint["port"], port["name"]);
+        let instance =
+            json!({"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "instance"});
+        assert_eq!(endpoint["relabelings"], json!([instance]));
+    }
+
     #[test]
     fn a_selector_chooses() {
         let pod = json!({"metadata": {"labels": {"a/b": "c"}}});

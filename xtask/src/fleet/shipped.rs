@@ -1,45 +1,26 @@
 //! Each scrape configuration of deploy/prometheus, used by a Prometheus as it is: whom it finds, whom it reaches, and with
 //! which labels. Where a host is guarded, who should not get in does not.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::case::{Case, Target, up};
 use super::cluster::{self, DaemonSet, Pods};
 use super::config::{Config, write};
 use super::secrets::{Authority, guard};
-use super::{folder, own_net, server::Prometheus, wait};
+use super::{folder, own_net};
 use crate::made_host::{self, MadeHost};
 
-/// Two scrapes, and time to begin.
-const PATIENCE: Duration = Duration::from_mins(1);
 const PASSWORD: &str = "prometheus-of-a-test";
 
 /// Servers of made hosts and the Prometheus of each case. They are left to themselves for a while, then judged.
 pub struct Shipped {
     cases: Vec<Case>,
     _hosts: Vec<MadeHost>,
-}
-
-struct Case {
-    name: &'static str,
-    prometheus: Prometheus,
-    expected: BTreeSet<Target>,
-}
-
-/// Whom a Prometheus knows.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Target {
-    url: String,
-    /// All that each series of it gets, as JSON.
-    labels: String,
-    /// Why it is not reached; nothing if it is.
-    error: String,
 }
 
 /// Hosts that anybody may ask.
@@ -233,14 +214,6 @@ fn case_folder(name: &str) -> Result<PathBuf> {
     Ok(at)
 }
 
-fn up(url: String, labels: &Value) -> Target {
-    Target {
-        url,
-        labels: labels.to_string(),
-        error: String::new(),
-    }
-}
-
 /// A guarded host, which is not reached for that reason.
 fn of(address: &str, error: &str) -> Target {
     let instance = address.rsplit_once(':').map_or(address, |(host, _)| host);
@@ -250,93 +223,3 @@ fn of(address: &str, error: &str) -> Target {
         ..up(format!("https://{address}/metrics"), &labels)
     }
 }
-
-impl Case {
-    fn start(
-        name: &'static str,
-        at: &Path,
-        expected: impl IntoIterator<Item = Target>,
-    ) -> Result<Self> {
-        Ok(Self {
-            name,
-            prometheus: Prometheus::start(at).with_context(|| name.to_owned())?,
-            expected: expected.into_iter().collect(),
-        })
-    }
-
-    fn judge(&self) -> Result<()> {
-        let mut found = BTreeSet::new();
-        let all = wait("each host was asked once", PATIENCE, || {
-            found = self.targets()?;
-            Ok(found.len() >= self.expected.len() && found.iter().all(|one| one.error != UNKNOWN))
-        });
-        all.with_context(|| format!("it knows of {found:?}"))?;
-        ensure!(
-            found == self.expected,
-            "it knows of {found:?}, not of {:?}",
-            self.expected
-        );
-        self.series()?;
-        let rules = self.prometheus.json("/api/v1/rules")?;
-        let groups = rules["data"]["groups"].as_array().map_or(0, Vec::len);
-        ensure!(groups > 1, "it has {groups} groups of rules");
-        Ok(())
-    }
-
-    /// Those whom it asks, as it says. Of an error only what is expected of it.
-    fn targets(&self) -> Result<BTreeSet<Target>> {
-        let answer = self.prometheus.json("/api/v1/targets?state=active")?;
-        let targets = answer["data"]["activeTargets"].as_array();
-        let target = |one: &Value| {
-            let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
-            let said = text("lastError");
-            let error = match text("health").as_str() {
-                "up" => String::new(),
-                "unknown" => UNKNOWN.to_owned(),
-                _ => {
-                    let known = self.expected.iter().map(|one| &one.error);
-                    let mut known =
-                        known.filter(|error| !error.is_empty() && said.contains(*error));
-                    known.next().unwrap_or(&said).clone()
-                }
-            };
-            Target {
-                url: text("scrapeUrl"),
-                labels: one["labels"].to_string(),
-                error,
-            }
-        };
-        Ok(targets.into_iter().flatten().map(target).collect())
-    }
-
-    /// `up` of all, and devices of those who are reached, with the very labels of their target: rules and dashboards join by
-    /// them, and a `node` is a device's.
-    fn series(&self) -> Result<()> {
-        let reached = |one: &&Target| one.error.is_empty();
-        let labels = |targets: Vec<&Target>| -> BTreeSet<String> {
-            targets.iter().map(|one| one.labels.clone()).collect()
-        };
-        let expected = labels(self.expected.iter().filter(reached).collect());
-        for expr in [
-            "sum without (__name__) (up == 1)",
-            "sum by (cluster, instance, job) (daxscope_pagemap_info{node!=\"\"})",
-            "sum by (cluster, instance, job) (daxscope_memory_bytes > 0)",
-        ] {
-            let series = self.prometheus.query(expr)?;
-            let found = series.iter().map(|one| one["metric"].to_string()).collect();
-            ensure!(
-                expected == found,
-                "{expr} is of {found:?}, not of {expected:?}"
-            );
-        }
-        let down = self.prometheus.query("up == 0")?.len();
-        ensure!(
-            down == self.expected.len() - expected.len(),
-            "{down} hosts have up 0"
-        );
-        Ok(())
-    }
-}
-
-/// Of one that was not asked yet.
-const UNKNOWN: &str = "not asked yet";
