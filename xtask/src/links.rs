@@ -1,31 +1,22 @@
 //! Whether what the documents point at is there: relative links, anchors, and files that they name.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::command::workspace;
+use crate::documents;
 
-/// Where documents lie: files, and folders with all that is in them.
-const PLACES: [&str; 5] = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "docs",
-    "deploy",
-];
 /// What the name of one of our files begins with, where a document has it as code: `docs/kernels.md`.
 const FOLDERS: [&str; 6] = ["agent/", "common/", "ebpf/", "xtask/", "docs/", "deploy/"];
 
 /// Refuses documents that point at nothing. Addresses of other hosts are not asked for.
 pub fn check() -> Result<()> {
-    let mut pages = BTreeMap::new();
-    for place in PLACES {
-        read(Path::new(place), &mut pages)?;
-    }
+    let texts = documents::read()?.into_iter();
+    let texts = texts.filter(|(name, _)| documents::is_page(name));
+    let pages: Pages = texts.map(|(name, text)| (name, Page::of(&text))).collect();
     let there = |file: &Path| workspace().join(file).exists();
     let told = pages.iter().filter_map(|(name, page)| {
         let dead = page.dead(name, &pages, there).join(", ");
@@ -40,20 +31,6 @@ pub fn check() -> Result<()> {
 
 /// Documents by name, from the top of the repository.
 type Pages = BTreeMap<PathBuf, Page>;
-
-fn read(name: &Path, pages: &mut Pages) -> Result<()> {
-    let file = workspace().join(name);
-    let why = || format!("cannot read {}", file.display());
-    if file.is_dir() {
-        for entry in fs::read_dir(&file).with_context(why)? {
-            read(&name.join(entry.with_context(why)?.file_name()), pages)?;
-        }
-    } else if name.extension().is_some_and(|kind| kind == "md") {
-        let text = fs::read_to_string(&file).with_context(why)?;
-        pages.insert(name.to_owned(), Page::of(&text));
-    }
-    Ok(())
-}
 
 /// What a document offers to links, and what it points at.
 #[derive(Default)]

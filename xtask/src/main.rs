@@ -10,6 +10,7 @@ mod debian;
 mod demo;
 mod deny;
 mod docs;
+mod documents;
 mod ebpf;
 mod exposure;
 mod fleet;

@@ -1,46 +1,35 @@
 //! Whether the metrics and the commands that documents, dashboards and rules name are there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command::{read_text, workspace};
+use crate::command::read_text;
+use crate::documents::{self, Texts};
 use crate::target_dir;
 
-const PLACES: [&str; 5] = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "docs",
-    "deploy",
-];
-const KINDS: [&str; 4] = ["md", "yml", "yaml", "json"];
 const PREFIX: &str = "daxscope_";
 /// Begins like a metric, and is none: a key of recordings.
 const OTHER: &str = "daxscope_recording";
 
 /// The agent was built by whoever calls this.
 pub fn check() -> Result<()> {
-    let mut files = BTreeMap::new();
-    for place in PLACES {
-        read(&workspace().join(place), &mut files)?;
-    }
+    let files = documents::read()?;
     let metrics = metrics(&files)?;
     let mut helps = BTreeMap::new();
     let mut faults = Vec::new();
     let mut counts = (0, 0);
-    for (name, text) in &files {
-        let document = Path::new(name).extension().is_some_and(|end| end == "md");
+    for (path, text) in &files {
+        let name = path.display();
         for word in words(text) {
             counts.0 += 1;
             if !word.is_known(&metrics) {
                 faults.push(format!("{name}: there is no metric or rule {}", word.name));
             }
         }
-        for command in commands(text, document) {
+        for command in commands(text, documents::is_page(path)) {
             counts.1 += 1;
             if let Some(fault) = fault(&command, &mut helps)? {
                 faults.push(format!("{name}: `{command}`: {fault}"));
@@ -55,26 +44,13 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-fn read(file: &Path, files: &mut BTreeMap<String, String>) -> Result<()> {
-    let why = || format!("cannot read {}", file.display());
-    if file.is_dir() {
-        for entry in fs::read_dir(file).with_context(why)? {
-            read(&entry.with_context(why)?.path(), files)?;
-        }
-    } else if KINDS
-        .iter()
-        .any(|kind| file.extension().is_some_and(|end| end == *kind))
-    {
-        let name = file.strip_prefix(workspace()).unwrap_or(file);
-        let text = fs::read_to_string(file).with_context(why)?;
-        files.insert(name.display().to_string(), text);
-    }
-    Ok(())
-}
-
 /// Names of all series: of docs/metrics.md, which the agent writes, and of the recording rules.
-fn metrics(files: &BTreeMap<String, String>) -> Result<BTreeSet<String>> {
-    let file = |name: &str| files.get(name).with_context(|| format!("no {name}"));
+fn metrics(files: &Texts) -> Result<BTreeSet<String>> {
+    let file = |name: &str| {
+        files
+            .get(Path::new(name))
+            .with_context(|| format!("no {name}"))
+    };
     let mut names = BTreeSet::new();
     for line in file("docs/metrics.md")?.lines() {
         let mut cells = line.split('|').skip(1).map(str::trim);
