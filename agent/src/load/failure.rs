@@ -46,8 +46,8 @@ impl Failure {
         let remedy = match errno {
             Some(libc::EPERM | libc::EACCES) if !rejected => Some(
                 "the kernel refused: probes need CAP_BPF and CAP_PERFMON, kprobes also kernel.perf_event_paranoid at \
-                 most 2 or CAP_SYS_ADMIN, and neither works against lockdown=confidentiality or a local policy that \
-                 forbids tracing programs",
+                 most 2 or CAP_SYS_ADMIN, and neither works against lockdown=confidentiality, a container's seccomp profile \
+                 or a local policy that forbids tracing programs",
             ),
             Some(libc::ENOENT) => Some(
                 "this kernel was built without kprobes (CONFIG_KPROBE_EVENTS): nothing but another kernel helps",

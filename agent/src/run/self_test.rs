@@ -1,8 +1,9 @@
 //! A known pin, made by ourselves, must be counted: else what is attached measures nothing.
 
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use daxscope_common::point;
 use libc::{c_void, iovec};
 
@@ -12,7 +13,7 @@ const CALLS: u64 = 8;
 const PAGES: u64 = 2;
 
 /// A way to have our own pages pinned or got: its point, its name, one call.
-type Way = (u32, &'static str, fn(&iovec) -> Result<()>);
+type Way = (u32, &'static str, fn(&iovec) -> io::Result<()>);
 const WAYS: [Way; 2] = [
     (
         point::PIN_USER_PAGES_REMOTE,
@@ -22,7 +23,8 @@ const WAYS: [Way; 2] = [
     (point::GET_USER_PAGES_FAST, "vmsplice", splice),
 ];
 
-/// Makes calls by the first way whose function is attached, and reads what was counted of it.
+/// Makes calls by the first way whose function is attached and whose call is let through (containers' profiles leave out one or
+/// the other), and reads what was counted of it.
 ///
 /// # Errors
 /// When none can be made, or fewer were counted; others may pin meanwhile, so more are right too.
@@ -30,9 +32,6 @@ pub fn self_test(probes: &Probes) -> Result<String> {
     let attached = |number: &u32| {
         let mut verdicts = probes.verdicts.iter();
         verdicts.any(|verdict| verdict.number == *number && verdict.mechanism.is_some())
-    };
-    let Some((number, name, call)) = WAYS.iter().find(|(number, ..)| attached(number)) else {
-        bail!("no function is attached that this process can reach by a call of its own");
     };
     // SAFETY: asks for a number.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) })?;
@@ -45,23 +44,51 @@ pub fn self_test(probes: &Probes) -> Result<String> {
             .cast::<c_void>(),
         iov_len: page * usize::try_from(PAGES)?,
     };
-    let [calls, pages] = gup::of_entry(probes, *number)?;
-    for _ in 0..CALLS {
-        call(&range).with_context(|| format!("cannot pin own pages by {name}"))?;
+    let mut refused = Vec::new();
+    for (number, name, call) in WAYS.iter().filter(|(number, ..)| attached(number)) {
+        let before = gup::of_entry(probes, *number)?;
+        match (0..CALLS).try_for_each(|_| call(&range)) {
+            Ok(()) => return counted(probes, *number, name, before),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => {
+                refused.push(format!("{name}: {error}"));
+            }
+            Err(error) => bail!("cannot pin own pages by {name}: {error}"),
+        }
     }
-    let [now, now_pages] = gup::of_entry(probes, *number)?;
-    let (counted, counted_pages) = (now - calls, now_pages - pages);
-    let words = gup::entry_words(*number).unwrap_or_default();
     ensure!(
-        counted >= CALLS && counted_pages >= CALLS * PAGES,
-        "{CALLS} calls of {PAGES} pages by {name} ({words}) were counted as {counted} calls, {counted_pages} pages"
+        !refused.is_empty(),
+        "no function is attached that this process can reach by a call of its own"
+    );
+    bail!(
+        "no call that pins own pages is let through ({}): allow one in the seccomp profile that this was started under",
+        refused.join(", ")
+    )
+}
+
+/// `before`: calls and pages of this entry before the calls.
+fn counted(probes: &Probes, number: u32, name: &str, before: [u64; 2]) -> Result<String> {
+    let now = gup::of_entry(probes, number)?;
+    let [calls, pages] = [now[0] - before[0], now[1] - before[1]];
+    let words = gup::entry_words(number).unwrap_or_default();
+    ensure!(
+        calls >= CALLS && pages >= CALLS * PAGES,
+        "{CALLS} calls of {PAGES} pages by {name} ({words}) were counted as {calls} calls, {pages} pages"
     );
     Ok(format!(
         "{CALLS} calls of {PAGES} pages by {name} ({words}) were counted"
     ))
 }
 
-fn read_ourselves(range: &iovec) -> Result<()> {
+/// The call did all that it was asked, or why not.
+fn whole(done: isize, range: &iovec) -> io::Result<()> {
+    match usize::try_from(done) {
+        Err(_) => Err(io::Error::last_os_error()),
+        Ok(bytes) if bytes == range.iov_len => Ok(()),
+        Ok(bytes) => Err(io::Error::other(format!("only {bytes} bytes"))),
+    }
+}
+
+fn read_ourselves(range: &iovec) -> io::Result<()> {
     let mut copy = vec![0u8; range.iov_len];
     let local = iovec {
         iov_base: copy.as_mut_ptr().cast(),
@@ -69,26 +96,16 @@ fn read_ourselves(range: &iovec) -> Result<()> {
     };
     // SAFETY: both ranges are ours and live until it returns.
     let read = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, range, 1, 0) };
-    ensure!(
-        usize::try_from(read) == Ok(range.iov_len),
-        "process_vm_readv: {}",
-        std::io::Error::last_os_error()
-    );
-    Ok(())
+    whole(read, range)
 }
 
-fn splice(range: &iovec) -> Result<()> {
+fn splice(range: &iovec) -> io::Result<()> {
     // The pages stay in the pipe until both ends are closed, at the end of this call.
     let (_read, write): (OwnedFd, OwnedFd) = {
-        let (read, write) = std::io::pipe()?;
+        let (read, write) = io::pipe()?;
         (read.into(), write.into())
     };
     // SAFETY: the range is ours; nobody reads the pipe.
     let given = unsafe { libc::vmsplice(write.as_raw_fd(), range, 1, libc::SPLICE_F_NONBLOCK) };
-    ensure!(
-        usize::try_from(given) == Ok(range.iov_len),
-        "vmsplice: {}",
-        std::io::Error::last_os_error()
-    );
-    Ok(())
+    whole(given, range)
 }
