@@ -1,4 +1,6 @@
-//! The manifests of deploy/kubernetes, against the schemas of Kubernetes itself.
+//! The manifests of deploy/kubernetes, against the schemas of Kubernetes itself, and of the Prometheus operator.
+
+mod pod_monitor;
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,8 +16,8 @@ use crate::install;
 const VALIDATE: &str = "kubernetes-validate==1.37.0";
 /// An old one that is still in use somewhere, and the newest.
 const VERSIONS: [&str; 2] = ["1.28", "1.37"];
-/// Of the Prometheus operator, which Kubernetes has no schema for.
-const FOREIGN: [&str; 1] = ["podmonitor.yaml"];
+/// Of the Prometheus operator.
+const POD_MONITOR: &str = "podmonitor.yaml";
 /// Read by kustomize, and never sent.
 const INDEX: &str = "kustomization.yaml";
 
@@ -37,7 +39,8 @@ pub fn judge() -> Result<()> {
             index.contains(&format!("- {name}\n")),
             "{INDEX} does not list {name}"
         );
-        if FOREIGN.contains(&name.as_str()) {
+        if name == POD_MONITOR {
+            pod_monitor::judge(&fs::read_to_string(&file)?)?;
             continue;
         }
         for version in VERSIONS {
