@@ -12,7 +12,7 @@ use crate::command::{on_path, read, run};
 use crate::mirror;
 
 /// Beside what every Debian has.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 12] = [
     "systemd-sysv",
     "udev",
     "kmod",
@@ -21,6 +21,10 @@ const PACKAGES: [&str; 8] = [
     "prometheus",
     "openssl",
     "curl",
+    "podman",
+    "crun",
+    "catatonit",
+    "dbus",
 ];
 
 /// Nobody logs in, nothing is fetched, and Prometheus is started by the checks.

@@ -32,8 +32,8 @@ pub struct Args {
 enum Verb {
     /// Prove every figure of the agent on this kernel, one line per check
     Checks(checks::Args),
-    /// Prove the package, in a Debian with systemd
-    Installed,
+    /// Prove the package and the image, in a Debian with systemd
+    Installed(installed::Args),
     /// Count the instructions of a system call, with and without the agent
     Cost(cost::Args),
     /// All figures of `cargo xtask bench` that one guest can give
@@ -57,7 +57,7 @@ enum Verb {
 pub fn main(args: Args) -> anyhow::Result<()> {
     match args.verb {
         Verb::Checks(args) => checks::main(&args),
-        Verb::Installed => installed::main(),
+        Verb::Installed(args) => installed::main(&args),
         Verb::Cost(args) => cost::main(&args),
         Verb::Bench(args) => cost::bench(&args),
         Verb::Demo => demo::main(),

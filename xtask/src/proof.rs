@@ -57,10 +57,19 @@ pub fn of(kernel: &Kernel, args: &Args, accel: Accel) -> Result<Vec<Check>> {
     Ok(ended.checks(kernel))
 }
 
+/// Where the image is built and run too. podman takes an emulated guest a minute, and three where two share two cores; what
+/// differs between kernels, the package shows on each.
+const ENGINE_ON: &str = "trixie";
+
 /// Runs the checks of the package, in a Debian with this kernel.
 pub fn installed(kernel: &Kernel, accel: Accel) -> Result<Vec<Check>> {
+    let part = if kernel.name == ENGINE_ON {
+        ""
+    } else {
+        " --part package"
+    };
     let mut contents = Contents {
-        command: Some("xtask guest installed".to_owned()),
+        command: Some(format!("xtask guest installed{part}")),
         ..Contents::default()
     };
     vm::installable(&mut contents)?;

@@ -1,13 +1,13 @@
 //! Guests: a Debian kernel in QEMU with emulated NVDIMMs. Used by `test` and `demo`, and by hand for ad-hoc work.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::accel::Accel;
-use crate::command::on_path;
+use crate::command::{on_path, workspace};
 use crate::initramfs::Contents;
 use crate::qemu::{CPUS, KERNEL_LOG, Spec};
 use crate::{accel, debian, kernels, package, target_dir};
@@ -154,7 +154,16 @@ pub fn programs() -> Result<Vec<PathBuf>> {
     Ok(programs)
 }
 
-/// What a guest with a Debian has: its image, this very program, and in /packages what `cargo xtask package` made.
+/// What an image is built from, as in a clone of this repository, and what is made of it.
+const SOURCES: [&str; 4] = [
+    "deploy/container/Containerfile",
+    "deploy/kubernetes/configmap.yaml",
+    "deploy/kubernetes/daemonset.yaml",
+    "deploy/kubernetes/kustomization.yaml",
+];
+
+/// What a guest with a Debian has: its image, this very program, in /packages what `cargo xtask package` made, and in /source
+/// what an image is built from.
 pub fn installable(contents: &mut Contents) -> Result<()> {
     contents.debian = Some(debian::image()?);
     contents
@@ -165,6 +174,17 @@ pub fn installable(contents: &mut Contents) -> Result<()> {
         contents
             .files
             .push((PathBuf::from("packages").join(name), package.clone()));
+    }
+    let source = Path::new("source");
+    let agent = agent()?;
+    if agent.is_file() {
+        let built = source.join("target/release/daxscope");
+        contents.files.push((built, agent));
+    }
+    for file in SOURCES {
+        contents
+            .files
+            .push((source.join(file), workspace().join(file)));
     }
     Ok(())
 }

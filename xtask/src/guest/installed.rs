@@ -5,9 +5,12 @@
 //! purged.
 
 mod confined;
+mod container;
 mod dynamic;
 mod host;
 mod life;
+mod pod;
+mod podman;
 mod scraped;
 mod service;
 mod socket;
@@ -20,9 +23,36 @@ use super::report::Report;
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9954);
 
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Only this part
+    #[arg(long, value_enum)]
+    part: Option<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+enum Part {
+    Package,
+    Container,
+}
+
 /// `xtask guest installed`.
-pub fn main() -> Result<()> {
+pub fn main(args: &Args) -> Result<()> {
     let mut report = Report::new();
+    if args.part != Some(Part::Container) {
+        package(&mut report)?;
+    }
+    if args.part != Some(Part::Package) {
+        report.check("container/image", container::image);
+        report.check("container/run", container::run);
+        report.check("container/profile", container::profile);
+        report.check("container/pod", container::pod);
+    }
+    report.finish();
+    Ok(())
+}
+
+fn package(report: &mut Report) -> Result<()> {
     let before = life::Traces::read()?;
     report.check("package/install", life::install);
     report.check("service/confined", confined::confined);
@@ -39,6 +69,5 @@ pub fn main() -> Result<()> {
     report.check("service/unix-socket", socket::activated);
     report.check("package/remove", life::remove);
     report.check("package/purge", |figures| life::purge(figures, &before));
-    report.finish();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `/proc/PID/status` of the service, against what its unit and its documents promise.
+//! `/proc/PID/status` of the agent, against what its unit or its container and the documents promise.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +12,7 @@ use crate::guest::scrape::Scrape;
 
 /// Bits of include/uapi/linux/capability.h.
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYSLOG: u32 = 34;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
@@ -22,13 +23,23 @@ pub fn confined(figures: &mut Figures) -> Result<()> {
 
 /// Whoever it runs as.
 pub fn without_kprobes(figures: &mut Figures) -> Result<()> {
-    with(figures, &[CAP_BPF, CAP_PERFMON])
+    with(figures, host::pid()?, &[CAP_BPF, CAP_PERFMON])
 }
 
 /// With kprobes.conf.
 pub fn with_kprobes(figures: &mut Figures) -> Result<()> {
     package_user(figures)?;
-    with(figures, &[CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN])
+    with(
+        figures,
+        host::pid()?,
+        &[CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN],
+    )
+}
+
+/// A container's process, which is root by name alone.
+pub fn container(figures: &mut Figures, pid: u32) -> Result<()> {
+    figures.equal("user", 0, uid(pid)?);
+    with(figures, pid, &[CAP_BPF, CAP_PERFMON, CAP_SYSLOG])
 }
 
 fn package_user(figures: &mut Figures) -> Result<()> {
@@ -44,9 +55,9 @@ pub fn uid(pid: u32) -> Result<u32> {
     Ok(real.parse()?)
 }
 
-/// `given`: by the unit.
-fn with(figures: &mut Figures, given: &[u32]) -> Result<()> {
-    let status = status(host::pid()?)?;
+/// `given`: by who started it.
+fn with(figures: &mut Figures, pid: u32, given: &[u32]) -> Result<()> {
+    let status = status(pid)?;
     // Before 5.19 maps are not read without it.
     let left: u64 = if others_read_maps()? { 0 } else { 1 << CAP_BPF };
     for set in ["CapEff", "CapPrm"] {
@@ -60,7 +71,7 @@ fn with(figures: &mut Figures, given: &[u32]) -> Result<()> {
     }
     figures.equal("NoNewPrivs", "1", status["NoNewPrivs"].as_str());
     figures.equal("Seccomp (2: a filter)", "2", status["Seccomp"].as_str());
-    // One of the unit, and its own.
+    // Its own are two: clone3(2) is refused in another way than the rest.
     let filters: u32 = status["Seccomp_filters"].parse()?;
     figures.holds(&format!("{filters} filters, more than one"), filters > 1);
     let lsm = fs::read_to_string("/sys/kernel/security/lsm")?;

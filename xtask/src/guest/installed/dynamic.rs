@@ -1,10 +1,9 @@
 //! A user that systemd makes for as long as the service runs, in place of the package's own.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{LISTEN, confined, host, service};
+use super::{confined, host, service};
 use crate::guest::report::Figures;
-use crate::guest::scrape::Scrape;
 
 /// systemd's `DYNAMIC_UID_MIN` and `DYNAMIC_UID_MAX` (`meson_options.txt`).
 const DYNAMIC: std::ops::RangeInclusive<u32> = 61_184..=65_519;
@@ -23,16 +22,7 @@ pub fn dynamic(figures: &mut Figures) -> Result<()> {
     figures.equal("ready", &before["ready"], &host::readyz()?["ready"]);
     service::probes(figures)?;
     // By the group, which stays, it reads where a device lies.
-    let struct_pages = || {
-        let scrape = Scrape::of(LISTEN)?;
-        let pages = scrape.value("daxscope_pagemap_struct_pages", &[("device", "dax0.0")]);
-        pages.context("dax0.0 is not named")
-    };
-    figures.equal(
-        "struct pages of dax0.0",
-        262_144.0,
-        host::until("dax0.0", struct_pages)?,
-    );
+    service::named(figures)?;
     service::counts(figures)?;
     host::forget_drop_ins()
 }

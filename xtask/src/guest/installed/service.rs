@@ -74,6 +74,18 @@ pub fn region(figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
+/// The region of before is known by its name, which takes `resource`.
+pub fn named(figures: &mut Figures) -> Result<()> {
+    let struct_pages = || {
+        let scrape = Scrape::of(LISTEN)?;
+        let pages = scrape.value("daxscope_pagemap_struct_pages", &[("device", "dax0.0")]);
+        pages.context("dax0.0 is not named")
+    };
+    let observed = host::until("dax0.0", struct_pages)?;
+    figures.equal("struct pages of dax0.0", 262_144.0, observed);
+    Ok(())
+}
+
 /// Pins of `io_uring`: their functions are attached by fentry on every kernel.
 fn pins<T>(observe: impl Fn() -> Result<T>) -> Result<(pin::Done, T, T)> {
     let memory = Memory::anonymous(512)?;
