@@ -11,6 +11,8 @@ pub const SLOTS: u32 = 8;
 pub const STACKS: u32 = 4096;
 /// In place of the number of a stack: it could not be kept.
 pub const NO_STACK: u32 = u32::MAX;
+/// Added to the number of a stack whose innermost frame is left out, since the whole one had no place.
+pub const CUT: u32 = 1 << 31;
 
 /// What is noted of a unit, and in which of its slots.
 #[repr(C)]

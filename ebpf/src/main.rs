@@ -27,6 +27,7 @@ mod page;
 mod reader;
 mod session;
 mod span;
+mod stack;
 mod tables;
 mod vmemmap;
 

@@ -17,13 +17,10 @@ mod groups;
 mod ring;
 mod wanted;
 
-use core::ffi::c_void;
-
 use aya_ebpf::{
     bindings::BPF_F_USER_STACK,
     helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid,
-        generated::{bpf_get_current_cgroup_id, bpf_get_stackid},
+        bpf_get_current_comm, bpf_get_current_pid_tgid, generated::bpf_get_current_cgroup_id,
     },
     macros::map,
     maps::{Array, HashMap, PerCpuArray, StackTrace},
@@ -100,10 +97,8 @@ pub fn open(call: &impl Call, lane: u32, point: u32, address: u64, asked: u64) {
         if wanted == 0 {
             return NO_STACK;
         }
-        let map = core::ptr::from_ref(map).cast_mut().cast::<c_void>();
-        // SAFETY: the context of the program, and a map of stacks.
-        let id = unsafe { bpf_get_stackid(call.context(), map, u64::from(flags)) };
-        if id < 0 { NO_STACK } else { id as u32 }
+        let map = core::ptr::from_ref(map).cast_mut().cast();
+        crate::stack::number(call, map, u64::from(flags))
     };
     let kstack = stack(session!(kstack), &SESSION_KSTACKS, 0);
     let ustack = stack(session!(ustack), &SESSION_USTACKS, BPF_F_USER_STACK);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, StackTraceMap};
-use daxscope_common::holders::{HOLDS, Hold as Noted, Key, NO_STACK};
+use daxscope_common::holders::{CUT, HOLDS, Hold as Noted, Key, NO_STACK};
 
 use super::maps;
 use crate::load::Probes;
@@ -77,7 +77,7 @@ fn stack(stacks: &StackTraceMap<&MapData>, number: u32) -> Vec<u64> {
         return vec![];
     }
     // A stack that cannot be read is unknown; the hold is not.
-    stacks.get(&number, 0).map_or_else(
+    stacks.get(&(number & !CUT), 0).map_or_else(
         |_| vec![],
         |stack| stack.frames().iter().map(|frame| frame.ip).collect(),
     )

@@ -10,7 +10,7 @@ use aya::{
 };
 use daxscope_common::{
     geometry::FIRST,
-    holders::NO_STACK,
+    holders::{CUT, NO_STACK},
     lost as daemon,
     session::{Counts, Durations, Event, GROUPS, Key, Session, Wanted, lost},
 };
@@ -183,16 +183,21 @@ pub fn event(bytes: &[u8]) -> Option<Event> {
         .then(|| unsafe { bytes.as_ptr().cast::<Event>().read_unaligned() })
 }
 
-/// Return addresses of a kernel stack, the innermost first; nothing if it was not kept. They are never shown.
+/// Return addresses of a kernel stack, the innermost first (but for one that is [`CUT`]); nothing if it was not kept. They are
+/// never shown.
 #[must_use]
 pub fn kernel_stack(probes: &Probes, number: u32) -> Vec<u64> {
     stack(probes, KSTACKS, number)
 }
 
-/// As [`kernel_stack`], of a process.
+/// As [`kernel_stack`], of a process; with 0 in place of a frame that is left out.
 #[must_use]
 pub fn user_stack(probes: &Probes, number: u32) -> Vec<u64> {
-    stack(probes, USTACKS, number)
+    let mut stack = stack(probes, USTACKS, number);
+    if !stack.is_empty() && number & CUT != 0 {
+        stack.insert(0, 0);
+    }
+    stack
 }
 
 fn stack(probes: &Probes, name: &str, number: u32) -> Vec<u64> {
@@ -201,7 +206,7 @@ fn stack(probes: &Probes, name: &str, number: u32) -> Vec<u64> {
     }
     let stacks = probes.object().map(name);
     let stacks: Option<StackTraceMap<&MapData>> = stacks.and_then(|map| map.try_into().ok());
-    let stack = stacks.and_then(|stacks| stacks.get(&number, 0).ok());
+    let stack = stacks.and_then(|stacks| stacks.get(&(number & !CUT), 0).ok());
     stack.map_or_else(Vec::new, |stack| {
         stack.frames().iter().map(|frame| frame.ip).collect()
     })

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use daxscope_common::{holders::NO_STACK, session::Key};
+use daxscope_common::{
+    holders::{CUT, NO_STACK},
+    session::Key,
+};
 
 use super::{by::By, by::Value, cgroups::Cgroups, users::Users};
 use crate::{
@@ -80,12 +83,18 @@ impl Naming {
             new.iter().flat_map(|(.., stack)| stack.iter().copied()),
         );
         for (number, point, stack) in new {
-            let stack = functions.since(&stack, probes.attached(point).unwrap_or_default());
+            let function = probes.attached(point).unwrap_or_default();
+            let stack = functions.since(&stack, function);
             let caller = functions.caller(stack);
             let names = stack.iter().map(|address| functions.name(*address));
+            let mut names: Vec<String> = names.collect();
+            // Of a kprobe the innermost frame is what is called; of others a program of ours.
+            if number & CUT != 0 && names.first().is_some_and(|first| first != function) {
+                names.insert(0, function.into());
+            }
             let stack = Stack {
                 caller: caller.map_or(UNKNOWN.into(), |caller| functions.name(caller)),
-                functions: names.collect(),
+                functions: names,
             };
             self.stacks.insert(number, stack);
         }

@@ -10,10 +10,7 @@
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
-    helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns,
-        generated::bpf_get_stackid,
-    },
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     macros::map,
     maps::{HashMap, StackTrace},
 };
@@ -48,9 +45,7 @@ pub fn tracked() -> bool {
 #[inline(always)]
 pub fn stack(call: &impl Call) -> u32 {
     let map = (&raw const HOLD_STACKS).cast_mut().cast();
-    // SAFETY: the context of the program, and a map of stacks.
-    let stack = unsafe { bpf_get_stackid(call.context(), map, 0) };
-    if stack < 0 { NO_STACK } else { stack as u32 }
+    crate::stack::number(call, map, 0)
 }
 
 /// Notes the pins of a request that returned `n` pages.
