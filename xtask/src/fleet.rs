@@ -13,7 +13,8 @@ mod secrets;
 mod server;
 mod shipped;
 
-use std::net::Ipv4Addr;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -148,4 +149,17 @@ fn wait(what: &str, limit: Duration, mut so: impl FnMut() -> Result<bool>) -> Re
         }
         thread::sleep(Duration::from_millis(250));
     }
+}
+
+/// The line of a request that comes to one of our made servers; its headers are read to their end.
+fn request(stream: &TcpStream) -> Result<String> {
+    let mut reader = BufReader::new(stream);
+    let mut request = String::new();
+    reader.read_line(&mut request)?;
+    let mut header = String::from("-");
+    while !header.trim().is_empty() {
+        header.clear();
+        reader.read_line(&mut header)?;
+    }
+    Ok(request)
 }

@@ -1,6 +1,6 @@
 //! A Kubernetes that is made up: an API server that tells of pods, as the `DaemonSet` of deploy/kubernetes would have them.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -94,14 +94,7 @@ pub fn serve(pods: Pods) -> Result<SocketAddr> {
 
 impl Pods {
     fn answer(&self, mut stream: TcpStream) -> Result<()> {
-        let mut reader = BufReader::new(stream.try_clone()?);
-        let mut request = String::new();
-        reader.read_line(&mut request)?;
-        let mut header = String::from("-");
-        while !header.trim().is_empty() {
-            header.clear();
-            reader.read_line(&mut header)?;
-        }
+        let request = super::request(&stream)?;
         let target = request.split(' ').nth(1).unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let key = |name: &str| {
@@ -138,7 +131,7 @@ impl Pods {
             write!(stream, "{:x}\r\n{event}\n\r\n", event.len() + 1)?;
         }
         // Nothing more happens, until the other side has enough.
-        reader.read_to_end(&mut Vec::new())?;
+        stream.read_to_end(&mut Vec::new())?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -156,14 +156,7 @@ impl Answers {
     fn serve(&self, mut stream: TcpStream) -> Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let mut reader = BufReader::new(stream.try_clone()?);
-        let mut request = String::new();
-        reader.read_line(&mut request)?;
-        let mut header = String::from("-");
-        while !header.trim().is_empty() {
-            header.clear();
-            reader.read_line(&mut header)?;
-        }
+        let request = super::request(&stream)?;
         let host = host(stream.local_addr()?).filter(|_| request.starts_with("GET /metrics "));
         let (status, body) = match host {
             Some(DOWN) | None => ("503 Service Unavailable", String::new()),
